@@ -1,0 +1,48 @@
+"""Look inside the network of processes that stands for one ghost network, while it learns.
+
+The same process, the same user program: a run configuration chooses the model that has a Lava process for each
+population and each connection. They are LearningDense where they learn and Dense where not, and their Vars can
+be read by name. Needs Lava.
+"""
+
+import numpy as np
+from lava.proc.dense.process import LearningDense
+
+from lavaghost.datasets import load
+from lavaghost.dynamics import initial_parameters
+from lavaghost.lava_backend.phases import Clock, trial_steps
+from lavaghost.lava_backend.proc.ghost.process import ghost_network
+from lavaghost.lava_backend.proc.io.process import TeachingSource
+from lavaghost.lava_backend.session import Session, configuration
+from lavaghost.learning.online import course
+from lavaghost.spec import Learning, Network, Schedule
+
+digits = load("digits")
+schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
+network = Network(layers=(64, 16, 10), mechanism="duplicate", lam=0.25, beta=0.5, schedule=schedule)
+learning = Learning(rule="prediction", batch_size=1, momentum=0.0, weight_decay=0.0, eta=2.0**-5)
+plan = course(network, learning, samples=20)
+
+ghosts = ghost_network(network, initial_parameters(network, 0), plan)
+source = TeachingSource(
+    samples=digits.x_train,
+    targets=np.eye(10)[digits.y_train],
+    order=lambda trial: trial,
+    clock=Clock(network, plan),
+)
+source.x_out.connect(ghosts.x_in)
+source.y_out.connect(ghosts.y_in)
+source.nudge_out.connect(ghosts.nudge_in)
+
+with Session(ghosts, configuration("decomposed")) as session:
+    session.run(20 * trial_steps(network, plan), timeout_s=60)
+    print("process   class          learns by")
+    for part in sorted(ghosts.procs, key=lambda part: part.name):
+        rule = part.dw.init if isinstance(part, LearningDense) else ""
+        print(f"{part.name:9s} {type(part).__name__:14s} {rule}")
+    up, down = session.get(ghosts.procs.up2.weights), session.get(ghosts.procs.down1.weights)
+    copy = session.get(ghosts.procs.copy1.weights)
+    moved = np.abs(up - ghosts.W2.init).max()
+
+print(f"W_2 moved by up to {moved:.3f} in 20 trials; its mirrors learned the same by themselves:")
+print(f"feedback - W_2^T: {np.abs(down - up.T).max()},  ghosts' copy - W_2: {np.abs(copy - up).max()}")

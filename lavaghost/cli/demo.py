@@ -1,0 +1,86 @@
+"""The main job from one command, on the digits that ship with the package."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lavaghost.cli.console import ERR, bar, percent, show, table
+from lavaghost.datasets import load
+from lavaghost.evaluation import evaluate
+from lavaghost.exporters import base
+from lavaghost.pipeline import train_and_save, verify_export
+from lavaghost.plots import learning_curves
+from lavaghost.spec import Learning, Network
+from lavaghost.training import Trained, train
+
+NETWORK = Network(layers=(64, 128, 10))
+LEARNING = Learning(epochs=30, batch_size=32)
+
+
+def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
+    """Train, control, Lava, export, verify, draw, table. Returns the figures and whether all agree."""
+    start = time.perf_counter()
+    data = load("digits")
+    ERR.print("A 64-128-10 network with duplicate ghosts learns 1437 handwritten digits.")
+    with bar("ghost units", None) as progress:
+        trained, model = train_and_save(NETWORK, LEARNING, data, out, report=_note(progress))
+    result = trained.record["result"]
+    controls = {name: _control(name, data) for name in ("backprop", "frozen")}
+    curves = learning_curves(
+        {"ghost units": trained.record["history"], **{name: c.history for name, c in controls.items()}},
+        out / "curves.png",
+    )
+    stepped = evaluate(trained, data.x_test, data.y_test, "stepped")
+    with bar("Lava simulator", len(data.x_test)) as progress:
+        lava = evaluate(trained, data.x_test, data.y_test, "lava", progress.update)
+    onnx = base.export(trained, base.find("onnx"), out / "model.onnx")
+    base.export(trained, base.find("yaml"), out / "bundle")
+    agreement = verify_export(onnx.paths[0], trained, data)
+    backprop, frozen = (controls[name].history[-1]["accuracy"] for name in ("backprop", "frozen"))
+    table(
+        "LavaGhost on digits, 360 test samples",
+        ("what", "accuracy", "how it agrees"),
+        [
+            ("ghost units, equilibrium", percent(result["accuracy"]), f"cosines {show(result['cosines'])}"),
+            ("", "", f"ghost residual {show(result['residuals'])}"),
+            ("control: backprop", percent(backprop), "same optimiser, epochs and seed"),
+            ("control: frozen hidden layer", percent(frozen), "what a useless hidden layer gives"),
+            ("stepped in time", percent(stepped.accuracy), f"{stepped.steps} Euler steps"),
+            (
+                "Lava CPU simulator",
+                percent(lava.accuracy),
+                f"labels {percent(lava.label_agreement or 0)}, difference {lava.against_stepped} to stepped",
+            ),
+            (
+                "ONNX on onnxruntime",
+                percent(agreement.accuracy),
+                f"labels {percent(agreement.label_agreement)}, difference {agreement.max_abs_difference:.1e}",
+            ),
+        ],
+    )
+    seconds = time.perf_counter() - start
+    ERR.print(f"\nModel {model}, ONNX {onnx.paths[0]}, bundle {out / 'bundle'}, curves {curves}")
+    ERR.print(f"{seconds:.0f} s. Accuracy says little without the cosines; docs/theory.md says why.")
+    values = {
+        **result,
+        "model": str(model),
+        "controls": {"backprop": backprop, "frozen": frozen},
+        "lava": lava.as_json(),
+        "verify": asdict(agreement),
+        "seconds": seconds,
+    }
+    return values, agreement.passed and lava.against_stepped == 0.0
+
+
+def _note(progress: Any) -> Any:
+    def report(done: int, total: int, row: dict[str, Any] | None) -> None:
+        progress.update(done, total, f"epoch {row['epoch']}: {percent(row['accuracy'])}" if row else None)
+
+    return report
+
+
+def _control(name: str, data: Any) -> Trained:
+    learning = LEARNING.model_copy(update={"method": name})
+    with bar(f"control: {name}", None) as progress:
+        return train(NETWORK, learning, data, report=_note(progress))

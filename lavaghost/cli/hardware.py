@@ -1,0 +1,239 @@
+"""Commands about chips: `map`, `hardware` and `deploy`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lavaghost.cli.console import ERR, bar, emit, percent, show, table
+from lavaghost.errors import SpecError
+from lavaghost.hardware.activity import Activity
+from lavaghost.hardware.findings import Plan
+from lavaghost.hardware.nodes import Phase
+from lavaghost.hardware.report import Report
+from lavaghost.spec import Network
+
+PATH = click.Path(path_type=Path)
+SAMPLES = 200
+"""Training samples on which activity is measured, unless --limit says otherwise."""
+
+_hardware = click.option(
+    "--hardware",
+    "chip",
+    required=True,
+    help="Name of a configuration (see `lavaghost hardware`), or a YAML file.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+_limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples.")
+
+
+@click.command("map")
+@click.argument("model", type=PATH)
+@_hardware
+@click.option("--phase", type=click.Choice(["inference", "learning"]), default="inference", show_default=True)
+@click.option(
+    "--dataset", help="Measure activity on this data: digits, a folder of IDX files, or an .npz file."
+)
+@_limit
+@click.option(
+    "--weight-bits", type=click.IntRange(1, 32), default=8, show_default=True, help="Bits of a weight."
+)
+@click.option("--cores", type=click.IntRange(min=1), help="Use at most so many cores.")
+@click.option("--no-split", is_flag=True, help="Keep every layer whole, on one core.")
+@click.option(
+    "--apply", "apply", is_flag=True, help="Apply the remedies: split layers, use all cores, fewer bits."
+)
+@click.option("--plot", type=PATH, help="Draw the placement into this .png or .svg file.")
+@_json
+@click.pass_context
+def map_command(
+    context: click.Context,
+    model: Path,
+    chip: str,
+    phase: Phase,
+    dataset: str | None,
+    limit: int | None,
+    weight_bits: int,
+    cores: int | None,
+    no_split: bool,
+    apply: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    """Place the network MODEL on a chip and estimate its cost.
+
+    MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed.
+    """
+    from lavaghost.hardware.config import load
+    from lavaghost.hardware.report import make
+
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise SpecError(f"{plot}: a picture is .png or .svg; name it {plot.stem or 'placement'}.png")
+    hardware = load(chip)
+    network, activity = _network(model), None
+    if dataset is not None:
+        activity = _measured(model, dataset, phase, limit or SAMPLES)
+    plan = Plan(weight_bits=weight_bits, cores=cores, split=not no_split)
+    report = make(network, hardware, phase, plan, activity=activity, apply=apply)
+    values = report.as_json()
+    if plot is not None and report.mapping.cores:
+        from lavaghost.hardware.draw import draw
+
+        values["plot"] = str(draw(report, plot))
+    if as_json:
+        emit(values, True, "")
+    else:
+        _show(report, values)
+    return 0 if report.mapping.fits else 1
+
+
+def _network(model: Path) -> Network:
+    """What the manifest says; the weights are not read."""
+    from lavaghost.manifest import MAX_BYTES, from_yaml
+    from lavaghost.trained import MANIFEST_NAME
+    from lavaghost.weights import read_regular
+
+    path = model / MANIFEST_NAME if model.is_dir() else model
+    return from_yaml(read_regular(path, MAX_BYTES), str(path)).network
+
+
+def _measured(model: Path, dataset: str, phase: Phase, limit: int) -> Activity:
+    import numpy as np
+
+    from lavaghost.hardware.activity import measure
+    from lavaghost.pipeline import load_both
+
+    trained, data = load_both(model, dataset)
+    x, y = data.x_train[:limit], data.y_train[:limit]
+    target = np.eye(data.n_classes)[y] if phase == "learning" else None
+    return measure(trained.network, trained.params, x, target)
+
+
+def _show(report: Report, values: dict[str, Any]) -> None:
+    m = report.mapping
+    rows = []
+    for i, (core, place) in enumerate(zip(m.cores, values["placement"], strict=True)):
+        if i == 40:
+            rows.append([f"... and {len(m.cores) - i} more", "", "", "", "", ""])
+            break
+        parts = ", ".join(f"{s.population}[{s.start}:{s.stop}]" for s in core.slices)
+        used = core.usage
+        bits = "unknown" if used.synapse_bits is None else f"{used.synapse_bits:,.0f}"
+        axons = f"{used.input_axons:,} / {used.output_axons:,}"
+        rows.append([parts, str(place["core"]), f"{used.neurons:,}", axons, f"{used.synapses:,}", bits])
+    title = f"{m.hardware.title}: {'fits' if m.fits else 'DOES NOT FIT'} for {report.phase}"
+    if rows:
+        table(title, ["layer", "core", "neurons", "axons in / out", "synapses", "synapse bits"], rows)
+    else:
+        ERR.print(f"\n[bold]{title}[/bold]")
+    for violation in m.violations:
+        ERR.print("  " + violation.line(m.hardware.name), soft_wrap=True)
+    extra = values["overhead_learning"]
+    figures = {
+        "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
+        "weights": f"{m.plan.weight_bits} bits",
+        "utilization": "  ".join(f"{k} {v:.0%}" for k, v in m.utilization.items()) or "unknown",
+        "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses",
+        "activity": report.activity.origin,
+    }
+    if report.cost is not None:
+        what = "inference" if report.phase == "inference" else "training sample"
+        for key, value in (
+            ("energy", report.cost.energy_j),
+            ("static", report.cost.static_j),
+            ("dynamic", report.cost.dynamic_j),
+            ("input and output", report.cost.io_j),
+        ):
+            figures[f"{key} per {what}"] = "unknown" if value is None else f"{value * 1e6:.4g} uJ"
+        time = report.cost.latency_s
+        figures[f"time per {what}"] = "unknown" if time is None else f"{time * 1e6:.4g} us"
+    for row in m.hardware.published:
+        figures[f"published: {row.what}"] = (
+            f"{_si(row.energy_j, 'J')}, {_si(row.latency_s, 's')} ({row.confidence})"
+        )
+    if "plot" in values:
+        figures["plot"] = values["plot"]
+    emit(figures, False, "Summary")
+    if report.unknown:
+        ERR.print("\n[bold]Unknown[/bold]")
+        for text in report.unknown:
+            ERR.print(f"  {text}", soft_wrap=True)
+    ERR.print("\nEstimated from published figures; not tested on hardware.")
+
+
+def _si(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value * 1e3:.4g} m{unit}"
+
+
+@click.command("hardware")
+@click.argument("chip", required=False)
+@click.option("--schema", "show_schema", is_flag=True, help="Print the JSON Schema of a configuration.")
+@_json
+def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None:
+    """List the hardware configurations with their figures, sources and confidences.
+
+    CHIP is the name of one of them, or a YAML file of your own; without it all are listed.
+    """
+    import json
+
+    from lavaghost.hardware.config import available, load, schema
+    from lavaghost.hardware.report import figures
+
+    if show_schema:
+        click.echo(json.dumps(schema(), indent=None if as_json else 2))
+        return
+    names = available() if chip is None else (chip,)
+    found = {h.name: h for h in map(load, names)}
+    if as_json:
+        emit({n: {"title": h.title, "figures": figures(h)} for n, h in found.items()}, True, "")
+        return
+    for name, h in found.items():
+        rows = [
+            [f["figure"], show(f["value"]), f["unit"], f["confidence"], f["source"] or ""]
+            for f in figures(h)
+            if f["value"] is not None
+        ]
+        missing = [f["figure"] for f in figures(h) if f["value"] is None]
+        table(f"{name}: {h.title}", ["figure", "value", "unit", "confidence", "source"], rows)
+        ERR.print("unknown: " + ", ".join(missing), soft_wrap=True)
+
+
+@click.command("deploy")
+@click.argument("model", type=PATH)
+@_hardware
+@click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
+@click.option("--simulate", is_flag=True, help="Run in Lava's fixed-point simulator instead of on the chip.")
+@_limit
+@_json
+def deploy_command(
+    model: Path, chip: str, dataset: str, simulate: bool, limit: int | None, as_json: bool
+) -> int:
+    """Run the inference network of MODEL (model.yaml) on Loihi 2, or with --simulate in Lava's simulator.
+
+    It is built from stock Lava processes (Dense and sigma-delta neurons) in integers, and checked against the
+    configuration first. Exit code 1 if it does not fit or differs from the integer reference, 3 if the chip
+    cannot be reached.
+    """
+    from lavaghost.hardware.config import load
+    from lavaghost.hardware.mapper import map_network
+    from lavaghost.lava_backend.deploy import deploy, require_target
+    from lavaghost.pipeline import load_both
+
+    hardware = load(chip)
+    require_target(hardware, simulate)
+    trained, data = load_both(model, dataset)
+    mapping = map_network(trained.network, hardware)
+    if not mapping.fits:
+        for violation in mapping.violations:
+            ERR.print(violation.line(hardware.name), soft_wrap=True)
+        emit({"fits": False, "violations": [v.as_json() for v in mapping.violations]}, as_json, "Does not fit")
+        return 1
+    with bar("deploy", None):
+        found = deploy(trained, data, hardware, simulate=simulate, limit=limit)
+    values = {**found.as_json(), "fits": True, "cores": mapping.needed, "unknown": list(mapping.unknown)}
+    title = f"{data.name} on {found.target}: {percent(found.accuracy)}, not tested on hardware"
+    emit(values, as_json, title)
+    return 0 if found.integer_exact else 1
+
+
+COMMANDS = (map_command, hardware_command, deploy_command)

@@ -1,0 +1,163 @@
+"""Commands for integers: `quantize` a trained network, and study the `precision` that learning needs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lavaghost.cli.console import bar, emit, percent, table
+from lavaghost.errors import OutputError
+
+PATH = click.Path(path_type=Path)
+
+
+def _integers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of bits; write for example 4,6,8") from None
+
+
+def _names(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(value.split(","))
+
+
+def _writable(folder: Path) -> None:
+    probe = folder / ".lavaghost-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from error
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
+@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a weight, sign included.")
+@click.option("--message-bits", type=int, default=8, show_default=True, help="Bits of a graded spike.")
+@click.option("--percentile", type=float, default=99.9, show_default=True, help="Of the rates that must fit.")
+@click.option(
+    "--out", type=PATH, default=Path("out/quantized"), show_default=True, help="Folder for the result."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def quantize(
+    model: Path, dataset: str, weight_bits: int, message_bits: int, percentile: float, out: Path, as_json: bool
+) -> None:
+    """Put the saved network MODEL (model.yaml) into the integers of a Loihi-class chip.
+
+    Scales come from training samples; accuracies are those of the test set. No chip is used.
+    """
+    from lavaghost.pipeline import load_both
+    from lavaghost.quantize import quantize as run
+    from lavaghost.widths import LoihiWidths
+
+    widths = replace(LoihiWidths(), weight_bits=weight_bits, message_bits=message_bits)
+    trained, data = load_both(model, dataset)
+    _writable(out)
+    found = run(trained, data, widths, percentile)
+    path = found.trained.save(out)
+    values = {**found.as_json(), "model": str(path)}
+    if as_json:
+        emit(values, True, "")
+        return
+    table(
+        f"{data.name} in integers, weights of {weight_bits} bits",
+        ("layer", "error", "states use", "saturated states", "saturated messages", "clipped weights"),
+        [
+            (
+                str(layer.layer),
+                percent(layer.error),
+                percent(layer.state_range),
+                str(layer.saturated_states),
+                str(layer.saturated_messages),
+                str(layer.clipped_weights),
+            )
+            for layer in found.layers
+        ],
+    )
+    emit({k: v for k, v in values.items() if k != "layers"}, False, "Quantised")
+
+
+@click.command()
+@click.argument("subject", type=PATH)
+@click.option("--dataset", help="Overrides the data set that the configuration or the model names.")
+@click.option("--weight-bits", callback=_integers, default="2,4,6,8", show_default=True)
+@click.option("--trace-bits", callback=_integers, default="7", show_default=True)
+@click.option("--message-bits", callback=_integers, default="8", show_default=True)
+@click.option(
+    "--rounding", callback=_names, default="independent", show_default=True, help="independent,shared,nearest"
+)
+@click.option("--seeds", type=int, default=1, show_default=True, help="Seeds per point.")
+@click.option("--epochs", type=int, help="Epochs of each run; for a configuration only.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time; one per core unless given.")
+@click.option(
+    "--out", type=PATH, default=Path("out/precision"), show_default=True, help="Folder for the results."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def precision(
+    subject: Path,
+    dataset: str | None,
+    epochs: int | None,
+    jobs: int | None,
+    out: Path,
+    as_json: bool,
+    **grid: Any,
+) -> None:
+    """The smallest chip that still learns: accuracy and gradient cosine against bits.
+
+    SUBJECT is a configuration, whose network learns from scratch in integers at every point of the grid, or a
+    saved network (model.yaml), which is quantised at every point.
+    """
+    from lavaghost.config import read_config
+    from lavaghost.datasets import load
+    from lavaghost.plots import against_bits
+    from lavaghost.precision import Study, points, run_study, smallest, write_table
+    from lavaghost.spec import parse
+    from lavaghost.trained import MANIFEST_NAME, TrainedNetwork
+
+    study = parse(Study, grid)
+    points(study)
+    found: Any
+    if subject.is_dir() or subject.name == MANIFEST_NAME:
+        found = TrainedNetwork.load(subject)
+        source = dataset or found.dataset
+    else:
+        overrides: dict[str, Any] = {} if epochs is None else {"learning": {"epochs": epochs}}
+        found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
+        source = found.dataset
+    load(source)  # refused here, before anything runs
+    _writable(out)
+    with bar("precision", None) as progress:
+        rows = run_study(found, source, study, jobs, progress.update)
+    csv_path, plot = write_table(rows, out / "precision.csv"), against_bits(rows, out / "precision.png")
+    best = smallest(rows)
+    values = {"rows": rows, "smallest": best, "table": str(csv_path), "plot": str(plot)}
+    if as_json:
+        emit(values, True, "")
+        return
+    table(
+        "Precision",
+        ("weights", "traces", "messages", "rounding", "seed", "accuracy", "worst cosine"),
+        [
+            (
+                str(r["weight_bits"]),
+                str(r["trace_bits"]),
+                str(r["message_bits"]),
+                r["rounding"],
+                str(r["seed"]),
+                percent(r["accuracy"]),
+                f"{min(r['cosines']):.3f}",
+            )
+            for r in rows
+        ],
+    )
+    emit({"table": str(csv_path), "plot": str(plot)}, False, "Written")
+
+
+COMMANDS = (quantize, precision)
+"""What the command line registers."""

@@ -1,0 +1,47 @@
+"""Data sets: files on disk become one checked, read-only `Dataset`. Nothing is ever downloaded.
+
+    load("digits")          the embedded 8x8 digits
+    load("folder/")         IDX files with the MNIST names, gzip or not
+    load("file.npz")        arrays x_train, y_train, x_test, y_test
+
+A file that cannot be used raises `lavaghost.errors.DataError`, one line naming all its faults.
+"""
+
+from pathlib import Path
+
+from lavaghost.datasets.dataset import Dataset
+from lavaghost.datasets.digits import load_digits
+from lavaghost.datasets.idx import load_idx
+from lavaghost.datasets.npz import load_npz
+from lavaghost.errors import DataError, join_faults
+
+__all__ = ["Dataset", "load", "load_digits", "load_idx", "load_npz"]
+
+ACCEPTED = (
+    "give 'digits' for the embedded data set, a folder with the four IDX files of MNIST's names, "
+    "or a file ending in .npz"
+)
+
+
+def load(source: str | Path) -> Dataset:
+    """The data set that `source` names; for a folder that is called digits write `./digits`.
+
+    Returns x as float32 (n, n_inputs) and y as int64 (n,), both C-contiguous and read-only.
+    Raises `DataError` for a source that is none of the accepted kinds or has a faulty file.
+    """
+    if not isinstance(source, str | Path):
+        raise DataError(f"a data set named by a {type(source).__name__} is unknown; {ACCEPTED}")
+    if source == "digits":
+        return load_digits()
+    path = Path(source)
+    try:
+        # Path("") is the current folder, which nobody means
+        is_folder, exists = source != "" and path.is_dir(), path.exists()
+    except OSError as error:
+        raise DataError(join_faults([f"data set '{source}' cannot be read ({error})", ACCEPTED])) from error
+    if is_folder:
+        return load_idx(path)
+    if path.suffix.lower() == ".npz":
+        return load_npz(path)
+    what = "is not one that can be read" if exists else "does not exist"
+    raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED]))

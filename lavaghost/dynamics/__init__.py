@@ -1,0 +1,18 @@
+"""The equations: pure steps in time (`step`) and their fixed points (`fixed_point`).
+
+Nothing here owns a loop, a file or a random seed. Engines and Lava models call these functions, so each
+equation of docs/theory.md stands in one place.
+"""
+
+from lavaghost.dynamics.parameters import Parameters, initial_parameters
+from lavaghost.dynamics.step import State, Wiring, network_step, start_trial, wire
+
+__all__ = [
+    "Parameters",
+    "State",
+    "Wiring",
+    "initial_parameters",
+    "network_step",
+    "start_trial",
+    "wire",
+]

@@ -1,0 +1,79 @@
+"""The fixed points of `step`, in deviation form.
+
+With v the membrane at the free fixed point and r = rho(v), every nudged quantity is written as a change:
+
+    d_k      = rho(v_k + p_k + e_k) - rho(v_k)        change of a rate: nudged minus free
+    p_k      = W_k d_{k-1}                            what the layer below pushes up; p_1 = 0
+    e_k      = lam (B_k d_{k+1} - change of i_k)      what the ghosts leave of the feedback
+    delta_k  = d_k - (rho(v_k + p_k) - rho(v_k))      the part of d_k that its ghosts do not predict
+
+    duplicate   e_k = lam B_k delta_{k+1}             since the duplicate of k+1 follows p_{k+1}
+    online      e_k = lam B_k d_{k+1}                 since the ghost is held
+    learned     e_k = lam (B_k d_{k+1} - I_k dg_k),   dg_k = rho(h_k + G_k d_k) - rho(h_k),  h_k = G_k r_k + c_k
+
+The changes are of order beta lam^(L-k). As differences of two large rates they would drown in float32
+rounding (docs/theory.md), so they are solved for directly.
+"""
+
+import numpy as np
+
+from lavaghost.arithmetic import Array, Float
+from lavaghost.dynamics.neuron import nudge
+from lavaghost.spec import Network
+
+FLOAT32 = Float(np.float32)
+
+
+def split(v: Array, r_max: float, rate: Array) -> None:
+    """From a membrane `v`: `rate` = rho(v), and `v` itself becomes the excess v - rho(v). In place.
+
+    The excess is zero where the unit is in its linear range.
+    """
+    if r_max < np.inf:
+        np.clip(v, 0.0, r_max, out=rate)
+    else:
+        # a row of zeros: with a scalar numpy compares one number at a time
+        np.maximum(v, np.zeros(v.shape[-1], v.dtype), out=rate)
+    np.subtract(v, rate, out=v)
+
+
+def respond(change: Array, excess: Array, rate: Array, r_max: float, out: Array, scratch: Array) -> Array:
+    """`out` = rho(v + change) - rho(v), for rate = rho(v) and excess = v - rate. All `(batch, n)`.
+
+    Equal to clip(change + excess, -rate, r_max - rate): exact to the last bit of `change` in the linear
+    range, where the plain difference loses `eps * |v|`.
+    """
+    np.add(change, excess, out=out)
+    np.negative(rate, out=scratch)
+    np.maximum(out, scratch, out=out)
+    if r_max < np.inf:
+        scratch += r_max
+        np.minimum(out, scratch, out=out)
+    return out
+
+
+def output_error(output: Array, target: Array, network: Network, shift: Array | None) -> Array:
+    """delta_L, the output's own reaction to the nudge, `(batch, n_L)`.
+
+        squared error   u = a + beta (y - u)          ->  delta_L = beta / (1 + beta) (y - a)
+        cross-entropy   u = a + beta (y - softmax u)  ->  delta_L = beta (y - softmax(a + delta_L))
+
+    `output` is `a_L + p_L`. The second line is implicit: `shift` is the delta_L of the sweep before, None
+    in the first sweep, and the iteration contracts by beta / 2.
+    """
+    if network.loss == "squared_error":
+        gain = network.beta / (1.0 + network.beta)
+        return nudge(output, target, network.loss, FLOAT32) * gain
+    at = output if shift is None else output + shift
+    return nudge(at, target, network.loss, FLOAT32) * network.beta
+
+
+def restoring_gain(network: Network, k: int) -> float:
+    """(1 + beta) / beta * lam^-(L - k): undoes the attenuation of nudge and feedback at layer k.
+
+    For cross-entropy the nudge is not divided by 1 + beta, so the first factor is 1 / beta.
+    """
+    nudge_gain = 1.0 / network.beta
+    if network.loss == "squared_error":
+        nudge_gain *= 1.0 + network.beta
+    return nudge_gain * network.lam ** -(network.depth - k)

@@ -1,0 +1,40 @@
+"""Rate function, nudge and cancellation residual: the formulas of a single population."""
+
+import numpy as np
+
+from lavaghost.arithmetic import Arithmetic, Array
+from lavaghost.errors import SpecError
+from lavaghost.spec import Loss, Network
+
+
+def rate(v_mem: Array, network: Network, k: int, arith: Arithmetic) -> Array:
+    """r_k = clip(u_k, 0, r_max) in a hidden layer, r_L = u_L at the output. `(batch, n_k)`.
+
+    A relu has `r_max` at its saturation, a hard sigmoid is `clip(u, 0, 1)`.
+    """
+    return v_mem if k == network.depth else arith.clip(v_mem, 0.0, network.r_max)
+
+
+def softmax(a: Array) -> Array:
+    """exp(a) / sum exp(a) over the classes, `(batch, n_L)`; finite for any finite a. Refuses integers."""
+    if a.dtype.kind != "f":
+        raise SpecError("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
+    z = np.exp(a - a.max(axis=1, keepdims=True))
+    z /= z.sum(axis=1, keepdims=True)
+    return z
+
+
+def nudge(output: Array, target: Array, loss: Loss, arith: Arithmetic) -> Array:
+    """The force on the output without its gain: `y - r_L`, or `y - softmax(r_L)` for cross-entropy.
+
+    The softmax needs all outputs at once, a lateral interaction inside the output population.
+    """
+    predicted = output if loss == "squared_error" else softmax(output)
+    return arith.subtract(target, predicted)
+
+
+def residual(feedback: Array, inhibition: Array) -> float:
+    """What the ghosts leave of the feedback: `||B r - i|| / ||B r||` over a batch; 0 is exact cancelling."""
+    whole = float(np.linalg.norm(feedback))
+    left = float(np.linalg.norm(feedback - inhibition))
+    return left / whole if whole > 0 else left

@@ -1,0 +1,186 @@
+"""One Euler step of the whole network: the only place where order and transport delays are decided.
+
+    hidden   tau du_k/dt = -u_k + W_k r_{k-1} + b_k + lam (B_k r_{k+1} - i_k)
+    output   tau du_L/dt = -u_L + W_L r_{L-1} + b_L + beta s (y - p(r_L))
+    rates    r_k = clip(u_k, 0, r_max), linear at the output; r_0 = x
+
+`p` is the identity for squared error and softmax for cross-entropy; s is 1 only while a target is given.
+`i_k` is the ghosts' inhibition:
+
+    duplicate, learned   tau_g dv_k/dt = -v_k + G_k r_k + c_k,  g_k = rate(v_k),  i_k = I_k g_k
+                         (duplicate: G_k = W_{k+1}, c_k = b_{k+1}, I_k = B_k)
+    online               tau_g dg_k/dt = B_k r_{k+1} - g_k without a target, held with one;  i_k = g_k
+
+Every matrix product takes one step to arrive, the input's too; target, nudge and the one-to-one link of an
+online ghost to its neuron take none. That is how Lava's Dense connections and direct ports behave, so the
+Lava processes compute these numbers exactly. A trial starts with a reset step in which membranes are zero
+and arriving messages are dropped: one trial cannot see the one before it.
+"""
+
+from typing import Any, NamedTuple
+
+from lavaghost.arithmetic import Arithmetic, Array
+from lavaghost.dynamics.neuron import nudge, rate
+from lavaghost.dynamics.parameters import Parameters
+from lavaghost.spec import Network
+
+
+class Wiring(NamedTuple):
+    """A network's connections in one number system, ready for `network_step`; index 0 is layer 1.
+
+    A connection is what `Arithmetic.connection` makes of a weight matrix: in floating point the matrix itself.
+    """
+
+    network: Network
+    weights: tuple[Any, ...]
+    biases: tuple[Array, ...]
+    feedback: tuple[Any, ...]
+    ghost_weights: tuple[Any, ...]
+    ghost_biases: tuple[Array, ...]
+    inhibition: tuple[Any, ...]
+
+
+class State(NamedTuple):
+    """Membranes, and the messages that arrive in the next step. All arrays are `(batch, n)`.
+
+    v_mem        u_1..u_L
+    v_ghost      v_1..v_{L-1}: (batch, n_{k+1}), or (batch, n_k) for online ghosts
+    drive        W_k r_{k-1}, k = 1..L
+    feedback     B_k r_{k+1}, k = 1..L-1
+    ghost_drive  G_k r_k, k = 1..L-1; empty for online ghosts
+    inhibition   I_k g_k, k = 1..L-1; for online ghosts g_k itself, as delivered in this step
+    """
+
+    v_mem: tuple[Array, ...]
+    v_ghost: tuple[Array, ...]
+    drive: tuple[Array, ...]
+    feedback: tuple[Array, ...]
+    ghost_drive: tuple[Array, ...]
+    inhibition: tuple[Array, ...]
+
+
+def wire(network: Network, params: Parameters, arith: Arithmetic) -> Wiring:
+    """Resolve what each mechanism connects. Only tied feedback is copied."""
+    depth = network.depth
+
+    def connect(group: str) -> tuple[Any, ...]:
+        return tuple(arith.connection(w, group, k) for k, w in enumerate(getattr(params, group), start=1))
+
+    weights = connect("weights")
+    biases = tuple(arith.array(b) for b in params.biases)
+    if params.feedback:
+        feedback = connect("feedback")
+    else:
+        feedback = tuple(arith.transposed(weights[k], k) for k in range(1, depth))
+    if network.mechanism == "duplicate":
+        return Wiring(network, weights, biases, feedback, weights[1:], biases[1:], feedback)
+    ghost_biases = tuple(arith.array(c) for c in params.ghost_biases)
+    return Wiring(
+        network, weights, biases, feedback, connect("ghost_weights"), ghost_biases, connect("ghost_inhibition")
+    )
+
+
+def start_trial(net: Wiring, input_drive: Array, arith: Arithmetic) -> State:
+    """The state after the reset step: membranes at zero, `W_1 x` on its way; `(batch, n_1)`."""
+    n, batch, hidden = net.network.layers, len(input_drive), range(1, net.network.depth)
+    online = net.network.mechanism == "online"
+    return State(
+        v_mem=tuple(arith.zeros(batch, size) for size in n[1:]),
+        v_ghost=tuple(arith.zeros(batch, n[k] if online else n[k + 1]) for k in hidden),
+        drive=(input_drive, *(arith.zeros(batch, size) for size in n[2:])),
+        feedback=tuple(arith.zeros(batch, n[k]) for k in hidden),
+        ghost_drive=() if online else tuple(arith.zeros(batch, n[k + 1]) for k in hidden),
+        inhibition=tuple(arith.zeros(batch, n[k]) for k in hidden),
+    )
+
+
+def hidden_membrane(
+    v_mem: Array,
+    drive: Array,
+    bias: Array,
+    feedback: Array,
+    inhibition: Array,
+    spec: Network,
+    arith: Arithmetic,
+) -> Array:
+    """The next u_k of a hidden layer: `-u_k + W_k r_{k-1} + b_k + lam (B_k r_{k+1} - i_k)`, `(batch, n_k)`."""
+    left_over = arith.scale(arith.subtract(feedback, inhibition), spec.lam)
+    current = arith.add(arith.add(drive, bias), left_over)
+    return arith.integrate(v_mem, current, spec.schedule.tau_steps)
+
+
+def output_membrane(
+    v_mem: Array, drive: Array, bias: Array, target: Array | None, spec: Network, arith: Arithmetic
+) -> Array:
+    """The next u_L: `-u_L + W_L r_{L-1} + b_L`, and `beta (y - p(r_L))` while a target is given, `(batch, n_L)`."""
+    current = arith.add(drive, bias)
+    if target is not None:
+        current = arith.add(current, arith.scale(nudge(v_mem, target, spec.loss, arith), spec.beta))
+    return arith.integrate(v_mem, current, spec.schedule.tau_steps)
+
+
+def ghost_membrane(v_ghost: Array, drive: Array, bias: Array, spec: Network, arith: Arithmetic) -> Array:
+    """The next v_k of duplicate or learned ghosts: `-v_k + G_k r_k + c_k`, `(batch, n_{k+1})`."""
+    return arith.integrate(v_ghost, arith.add(drive, bias), spec.schedule.tau_ghost_steps)
+
+
+def online_ghost(v_ghost: Array, feedback: Array, held: bool, spec: Network, arith: Arithmetic) -> Array:
+    """The next g_k of online ghosts: `B_k r_{k+1} - g_k`, or g_k where it is held, `(batch, n_k)`."""
+    return v_ghost if held else arith.integrate(v_ghost, feedback, spec.schedule.tau_ghost_steps)
+
+
+def network_step(
+    net: Wiring, state: State, input_drive: Array, target: Array | None, arith: Arithmetic
+) -> State:
+    """The next state.
+
+    `input_drive` is `W_1 x` of the present input, `(batch, n_1)`: constant in a trial, so the caller computes
+    it once. `target` is `(batch, n_L)` in the nudged phase and None in the free phase.
+    """
+    spec = net.network
+    depth, online = spec.depth, spec.mechanism == "online"
+
+    # what arrived acts on the membranes
+    if online:
+        held = target is not None
+        v_ghost = tuple(
+            online_ghost(v, fb, held, spec, arith) for v, fb in zip(state.v_ghost, state.feedback, strict=True)
+        )
+        arriving = v_ghost
+    else:
+        v_ghost = tuple(
+            ghost_membrane(v, drive, c, spec, arith)
+            for v, drive, c in zip(state.v_ghost, state.ghost_drive, net.ghost_biases, strict=True)
+        )
+        arriving = state.inhibition
+    v_mem = [
+        hidden_membrane(
+            state.v_mem[k], state.drive[k], net.biases[k], state.feedback[k], arriving[k], spec, arith
+        )
+        for k in range(depth - 1)
+    ]
+    v_mem.append(output_membrane(state.v_mem[-1], state.drive[-1], net.biases[-1], target, spec, arith))
+
+    # what the new rates send arrives in the next step
+    r = [arith.message(rate(v_mem[k], spec, k + 1, arith), k + 1) for k in range(depth)]
+    drive = (input_drive, *(arith.synapse(net.weights[k], r[k - 1]) for k in range(1, depth)))
+    if online:
+        ghost_drive, inhibition = (), v_ghost
+    else:
+        # a duplicate's incoming weights are the next layer's, so it receives the very same message
+        ghost_drive = tuple(
+            drive[k + 1] if w is net.weights[k + 1] else arith.synapse(w, r[k])
+            for k, w in enumerate(net.ghost_weights)
+        )
+        inhibition = tuple(
+            arith.synapse(w, arith.message(rate(v_ghost[k], spec, k + 2, arith), k + 2))
+            for k, w in enumerate(net.inhibition)
+        )
+    return State(
+        v_mem=tuple(v_mem),
+        v_ghost=v_ghost,
+        drive=drive,
+        feedback=tuple(arith.synapse(w, r[k + 1]) for k, w in enumerate(net.feedback)),
+        ghost_drive=ghost_drive,
+        inhibition=inhibition,
+    )

@@ -1,0 +1,97 @@
+"""The stepped engine: forward Euler in time, batched, with the transport delays of Lava.
+
+A trial is `t_free_steps` without and `t_nudge_steps` with a target; its first step resets. It converges to
+the equilibrium engine as the phases grow, and with one sample it equals the Lava processes to the bit.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lavaghost.arithmetic import Arithmetic, Array, Float
+from lavaghost.dynamics import Parameters, State, Wiring, network_step, start_trial, wire
+from lavaghost.dynamics.neuron import rate
+from lavaghost.engines.trial import Trial
+from lavaghost.spec import Network
+
+
+class Stepped:
+    """Euler steps of `network` in `arith` (double precision unless told otherwise)."""
+
+    def __init__(self, network: Network, arith: Arithmetic | None = None) -> None:
+        self.network = network
+        self.arith: Arithmetic = Float() if arith is None else arith
+
+    def states(
+        self, params: Parameters, x: Array, target: Array | None = None
+    ) -> Iterator[tuple[Wiring, State]]:
+        """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`."""
+        net = wire(self.network, params, self.arith)
+        schedule = self.network.schedule
+        # the input is clamped in a trial, so what its weights deliver is computed once
+        drive = self.arith.synapse(net.weights[0], self.arith.input(x))
+        state = start_trial(net, drive, self.arith)
+        yield net, state
+        for _ in range(schedule.t_free_steps - 1):
+            state = network_step(net, state, drive, None, self.arith)
+            yield net, state
+        if target is not None:
+            goal = self.arith.array(target)
+            for _ in range(schedule.t_nudge_steps):
+                state = network_step(net, state, drive, goal, self.arith)
+                yield net, state
+
+    def rates(self, state: State) -> tuple[Array, ...]:
+        """r_1..r_L of a state."""
+        return tuple(rate(v, self.network, k, self.arith) for k, v in enumerate(state.v_mem, start=1))
+
+    def ghost_rates(self, state: State) -> tuple[Array, ...]:
+        """g_1..g_{L-1} of a state; an online ghost's rate is its membrane."""
+        if self.network.mechanism == "online":
+            return state.v_ghost
+        return tuple(rate(v, self.network, k + 1, self.arith) for k, v in enumerate(state.v_ghost, start=1))
+
+    def ends(self, params: Parameters, x: Array, target: Array | None = None) -> tuple[State, State]:
+        """The states at the end of the free phase and at the end of the trial."""
+        steps = self.states(params, x, target)
+        _, state = next(steps)
+        free = state
+        for step, (_, state) in enumerate(steps, start=2):
+            if step == self.network.schedule.t_free_steps:
+                free = state
+        return free, state
+
+    def output(self, params: Parameters, x: Array) -> Array:
+        """See `TrialEngine`."""
+        free, _ = self.ends(params, x)
+        return self.rates(free)[-1]
+
+    def trial(self, params: Parameters, x: Array, target: Array) -> Trial:
+        """See `TrialEngine`."""
+        free_state, state = self.ends(params, x, target)
+        return self.finished(x, free_state, state)
+
+    def finished(self, x: Array, free_state: State, state: State) -> Trial:
+        """The trial of `x (batch, n_0)` whose free phase ended in `free_state`, and which ended in `state`."""
+        free, nudged = self.rates(free_state), self.rates(state)
+        change = tuple(self.arith.subtract(n, f) for n, f in zip(nudged, free, strict=True))
+        online = self.network.mechanism == "online"
+        unpredicted = (
+            ()
+            if online
+            else (
+                change[0],
+                *map(self.arith.subtract, nudged[1:], self.ghost_rates(state)),
+            )
+        )
+        return Trial(
+            x=np.asarray(x),
+            free=free,
+            change=change,
+            unpredicted=unpredicted,
+            pre=(self.arith.input(x), *nudged[:-1]),
+            ghost_rate=() if online else self.ghost_rates(free_state),
+            left_over=tuple(map(self.arith.subtract, free_state.feedback, free_state.inhibition)),
+            whole=free_state.feedback,
+            ghost_pre=() if online else self.ghost_rates(state),
+        )

@@ -1,0 +1,196 @@
+"""The mapper: asks the rules, cuts populations into parts, and packs the parts into as few cores as it can.
+
+    network -> nodes.build -> partition -> pack -> rules -> Mapping
+
+Parts of full size get a core each; what is left over shares cores, largest first (first-fit decreasing). All of
+it is arithmetic on shapes: no weight is ever in memory, and the work grows with cores, not with synapses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from lavaghost.hardware.findings import Case, Plan, Unknown, Violation
+from lavaghost.hardware.nodes import Graph, Phase, build
+from lavaghost.hardware.partition import (
+    RESOURCES,
+    Partition,
+    core_limit,
+    exceeded,
+    lower_bound,
+    part_usage,
+    partition,
+)
+from lavaghost.hardware.placement import Core, Mapping, Slice
+from lavaghost.hardware.rules import RULES, Rule, layer_words, weight_choices
+from lavaghost.hardware.schema import Hardware
+from lavaghost.hardware.usage import Usage
+from lavaghost.spec import Network
+
+MOST_CORES = 1_000_000
+"""Parts beyond this are counted, not made; larger than any system."""
+
+
+def map_network(
+    network: Network,
+    hardware: Hardware,
+    phase: Phase = "inference",
+    plan: Plan | None = None,
+    rules: Sequence[Rule] = RULES,
+) -> Mapping:
+    """Where `network` goes on `hardware`, or every reason why it does not fit."""
+    plan = Plan() if plan is None else plan
+    return map_graph(build(network, phase), hardware, plan, rules)
+
+
+def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule] = RULES) -> Mapping:
+    """The same for nodes that are not a ghost network."""
+    bits = plan.weight_bits
+    cut = partition(graph, hardware, bits)
+    cores: tuple[Core, ...] = ()
+    needed = sum(cut.parts[p.name] for p in cut.graph.on_chip)
+    if hardware.layout == "shared" and needed <= MOST_CORES and not cut.stuck:
+        cores = _pack(cut, hardware, bits)
+        needed = len(cores)
+    case = Case(graph, hardware, plan, cut, needed)
+    if case.crowded:
+        case = replace(case, narrower=_narrower(case))
+    findings = [finding for rule in rules for finding in rule(case)]
+    if hardware.layout == "layer_per_core":
+        cores = _assign_layers(case)
+        if not cores and not any(isinstance(f, Violation) for f in findings):
+            findings.append(_no_assignment(case))
+    violations = [f for f in findings if isinstance(f, Violation)]
+    crowded = any(v.cure == "cores" for v in violations)
+    if plan.split and not crowded and not cut.stuck:
+        # spreading layers over cores is what the placement has just done
+        violations = [v for v in violations if v.cure != "split"]
+    unknown = tuple(dict.fromkeys(f.text for f in findings if isinstance(f, Unknown)))
+    return Mapping(
+        hardware=hardware,
+        plan=plan,
+        graph=cut.graph,
+        cores=() if violations else cores,
+        needed=needed,
+        lower_bound=lower_bound(graph, hardware, bits),
+        violations=tuple(violations),
+        unknown=unknown,
+    )
+
+
+def remedied(network: Network, hardware: Hardware, phase: Phase, plan: Plan) -> Mapping:
+    """`map_network` with the remedies applied that the mapper has: split layers, more cores, fewer bits.
+
+    Weights lose no more bits than needed. What is left in `violations` is for the user to decide.
+    """
+    found = map_network(network, hardware, phase, plan)
+    if found.fits:
+        return found
+    plan = replace(plan, split=True, cores=None)
+    widths = [
+        plan.weight_bits,
+        *sorted((b for b in weight_choices(hardware) if b < plan.weight_bits), reverse=True),
+    ]
+    for bits in widths:
+        found = map_network(network, hardware, phase, replace(plan, weight_bits=bits))
+        if not any(v.cure in ("split", "cores", "weights") for v in found.violations):
+            return found
+    return found
+
+
+def _narrower(case: Case) -> int | None:
+    """The widest weights, narrower than planned, with which the network takes no more cores than allowed."""
+    for bits in sorted((b for b in weight_choices(case.hardware) if b < case.plan.weight_bits), reverse=True):
+        cut = partition(case.graph, case.hardware, bits)
+        parts = sum(cut.parts[p.name] for p in cut.graph.on_chip)
+        if case.allowed is None or cut.stuck or parts > MOST_CORES:
+            continue
+        if len(_pack(cut, case.hardware, bits)) <= case.allowed:
+            return bits
+    return None
+
+
+def _pack(cut: Partition, hardware: Hardware, weight_bits: int) -> tuple[Core, ...]:
+    """Full parts alone, the rest first-fit decreasing into whatever has room."""
+    full: list[Core] = []
+    rest: list[Core] = []
+    candidates: list[int] = []
+    for p in cut.graph.on_chip:
+        step = cut.largest[p.name]
+        whole = part_usage(cut.graph, p, step, hardware, weight_bits, cut.parts)
+        if p.size >= step:
+            candidates.append(len(full))  # one full part of each population may still have room for a small one
+        full += [Core((Slice(p.name, i * step, (i + 1) * step),), whole) for i in range(p.size // step)]
+        if n := p.size % step:
+            small = part_usage(cut.graph, p, n, hardware, weight_bits, cut.parts)
+            rest.append(Core((Slice(p.name, p.size - n, p.size),), small))
+    # whole layers that happen to fill their part exactly are as movable as the leftovers
+    single = [i for i in candidates if cut.parts[full[i].slices[0].population] == 1]
+    rest += [full[i] for i in single]
+    fixed = [core for i, core in enumerate(full) if i not in set(single)]
+    open_bins = [fixed.index(full[i]) for i in candidates if i not in set(single)]
+    bins: list[Core | None] = list(fixed)
+    for part in sorted(rest, key=lambda core: (-_share(core.usage, hardware), core.slices[0].population)):
+        for i in open_bins:
+            held = bins[i]
+            assert held is not None
+            together = held.usage + part.usage
+            if not exceeded(together, hardware):
+                bins[i] = Core((*held.slices, *part.slices), together)
+                break
+        else:
+            open_bins.append(len(bins))
+            bins.append(part)
+    return tuple(core for core in bins if core is not None)
+
+
+def _share(used: Usage, hardware: Hardware) -> float:
+    """The largest share of a core that is used of any resource."""
+    shares = [0.0]
+    for resource in RESOURCES:
+        amount, limit = getattr(used, resource), core_limit(hardware, resource)
+        if amount is not None and limit:
+            shares.append(amount / limit)
+    return max(shares)
+
+
+def _assign_layers(case: Case) -> tuple[Core, ...]:
+    """Layers to cores of different sizes, one each; a matching, or nothing. Cores that stay free are not listed."""
+    graph, limits = case.graph, case.hardware.limits
+    kernel, neuron = limits.kernel_words_per_core.values, limits.neuron_words_per_core.values
+    one = {p.name: 1 for p in graph.populations}
+    layers = graph.on_chip
+    if not kernel or len(kernel) != len(neuron) or len(layers) > len(kernel):
+        return ()
+    # the price of a core is its memory, so that a layer takes the smallest that holds it
+    price = np.empty((len(layers), len(kernel)))
+    for i, p in enumerate(layers):
+        words = layer_words(case, p)
+        for j in range(len(kernel)):
+            fits = words["kernel_words_per_core"] <= kernel[j] and words["neuron_words_per_core"] <= neuron[j]
+            price[i, j] = kernel[j] if fits else 1e12
+    rows, columns = linear_sum_assignment(price)
+    if price[rows, columns].max(initial=0) >= 1e12:
+        return ()
+    return tuple(
+        Core(
+            (Slice(p.name, 0, p.size),), part_usage(graph, p, p.size, case.hardware, case.plan.weight_bits, one)
+        )
+        for p in layers
+    )
+
+
+def _no_assignment(case: Case) -> Violation:
+    layers = len(case.graph.on_chip)
+    there = len(case.hardware.limits.kernel_words_per_core.values)
+    return Violation(
+        "network",
+        "cores",
+        layers,
+        min(there, layers - 1),
+        "cores",
+        "use smaller layers: each fits some core, but not each a core of its own",
+        "network",
+    )

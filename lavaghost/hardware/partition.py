@@ -1,0 +1,175 @@
+"""Cut populations into parts that fit a core: by output neurons, and where one neuron has too many inputs, by those.
+
+A core that holds neurons also holds all synapses into them. A neuron whose inputs exceed a core gets relays:
+populations as large as its own that add up a part of the inputs and pass the sum on one to one, which costs
+their neurons and one time step.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lavaghost.hardware.nodes import Connection, Dense, Graph, OneToOne, Population
+from lavaghost.hardware.schema import Hardware
+from lavaghost.hardware.usage import Usage, axon_bits, least_axon_bits, usage
+
+RESOURCES = ("neurons", "input_axons", "output_axons", "synapses", "synapse_bits")
+"""What a core has, in the order of messages; each is a field of `Usage` and a limit `..._per_core`."""
+
+
+def core_limit(hardware: Hardware, resource: str) -> float | None:
+    """What a core has of a resource; None is unknown, and not enforced."""
+    figure = getattr(hardware.limits, f"{resource}_per_core")
+    return figure.limit
+
+
+def fan_out(graph: Graph, population: Population, parts: Mapping[str, int]) -> int:
+    """Output axons of one neuron: one for each connection and core that it reaches."""
+    found: dict[tuple[str, str], int] = {}
+    for c in graph.out_of(population.name):
+        # pieces of one connection lie side by side, so a neuron belongs to one of them
+        key = (c.kind, c.target.partition(":")[0])
+        found[key] = max(found.get(key, 0), 1 if isinstance(c, OneToOne) else parts[c.target])
+    return sum(found.values())
+
+
+def part_usage(
+    graph: Graph, population: Population, n: int, hardware: Hardware, weight_bits: int, parts: Mapping[str, int]
+) -> Usage:
+    """What `n` neurons of a population take, with all their inputs."""
+    total = usage(population, hardware, weight_bits, n)
+    for c in graph.into(population.name):
+        total += usage(c, hardware, weight_bits, n)
+    return total + Usage(output_axons=n * fan_out(graph, population, parts) if population.on_chip else 0)
+
+
+def exceeded(used: Usage, hardware: Hardware) -> tuple[str, ...]:
+    """Resources of which a core has less than is used; unknown limits are not exceeded."""
+    found = []
+    for resource in RESOURCES:
+        amount, limit = getattr(used, resource), core_limit(hardware, resource)
+        if amount is not None and limit is not None and amount > limit:
+            found.append(resource)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """How many parts each population has, and of how many neurons (the last part may be smaller).
+
+    `stuck` names populations of which not even one neuron fits, with the resources that are in the way.
+    """
+
+    graph: Graph
+    parts: Mapping[str, int]
+    largest: Mapping[str, int]
+    stuck: Mapping[str, tuple[str, ...]]
+
+
+def partition(graph: Graph, hardware: Hardware, weight_bits: int) -> Partition:
+    """Cut every population into the fewest parts, with relays where they are needed."""
+    found = _by_outputs(graph, hardware, weight_bits)
+    for _ in graph.populations:
+        # relays of one population can free the output axons of another, so look again
+        after = graph
+        for name in [n for n, resources in found.stuck.items() if set(resources) != {"output_axons"}]:
+            after = _with_relays(after, name, hardware, weight_bits)
+        if after is graph:
+            break
+        graph = after
+        found = _by_outputs(graph, hardware, weight_bits)
+    return found
+
+
+def _by_outputs(graph: Graph, hardware: Hardware, weight_bits: int) -> Partition:
+    parts = {p.name: 1 for p in graph.populations}
+    while True:
+        largest, stuck = {}, {}
+        for p in graph.on_chip:
+            largest[p.name] = n = _largest(graph, p, hardware, weight_bits, parts)
+            if n == 0:
+                stuck[p.name] = exceeded(part_usage(graph, p, 1, hardware, weight_bits, parts), hardware)
+        after = dict(parts)
+        for p in graph.on_chip:
+            # parts only grow, and with them the output axons of others, until nothing changes
+            after[p.name] = max(parts[p.name], -(-p.size // max(1, largest[p.name])))
+        if after == parts:
+            return Partition(graph, parts, {n: max(1, size) for n, size in largest.items()}, stuck)
+        parts = after
+
+
+def _largest(
+    graph: Graph, population: Population, hardware: Hardware, weight_bits: int, parts: Mapping[str, int]
+) -> int:
+    """The most neurons of a population that fit a core; usage grows with them, so bisection finds it."""
+    low, high = 0, population.size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if exceeded(part_usage(graph, population, middle, hardware, weight_bits, parts), hardware):
+            high = middle - 1
+        else:
+            low = middle
+    return low
+
+
+def _with_relays(graph: Graph, name: str, hardware: Hardware, weight_bits: int) -> Graph:
+    """`graph` with the dense inputs of a population spread over as few relays as hold one neuron each."""
+    population = next(p for p in graph.populations if p.name == name)
+    room = _axons_for_one(hardware, weight_bits)
+    kept: list[Connection] = [c for c in graph.connections if c.target != name or not isinstance(c, Dense)]
+    relays: list[Population] = []
+    free = 0.0
+    for c in graph.into(name):
+        if not isinstance(c, Dense):
+            continue
+        slots = usage(replace(c, n_pre=1), hardware, weight_bits, 1).input_axons
+        if room < slots:
+            return graph
+        first = c.first
+        while first < c.first + c.n_pre:
+            if free < slots:
+                relays.append(Population(f"{name}:sum{len(relays) + 1}", "relay", population.size))
+                free = room
+            n = int(min(c.first + c.n_pre - first, free // slots))
+            kept.append(replace(c, target=relays[-1].name, n_pre=n, first=first))
+            first, free = first + n, free - n * slots
+    if len(relays) < 2:
+        return graph
+    kept += [OneToOne(relay.name, name, "partial_sum", population.size) for relay in relays]
+    return Graph(graph.phase, (*graph.populations, *relays), tuple(kept))
+
+
+def _axons_for_one(hardware: Hardware, weight_bits: int) -> float:
+    """Input axons that a core with a single neuron can take."""
+    axons = core_limit(hardware, "input_axons")
+    synapses = core_limit(hardware, "synapses")
+    bits = core_limit(hardware, "synapse_bits")
+    limits = [x for x in (axons, synapses) if x is not None]
+    if bits is not None and hardware.memory is not None:
+        limits.append(bits // axon_bits(hardware.memory, 1, weight_bits))
+    return min(limits, default=math.inf)
+
+
+def lower_bound(graph: Graph, hardware: Hardware, weight_bits: int) -> int:
+    """Cores that no placement can do without: the total of each resource over what a core has of it.
+
+    Totals leave out what cutting adds: repeated input axons, and blocks of memory that are not full.
+    """
+    one = {p.name: 1 for p in graph.populations}
+    total = Usage()
+    bits = 0
+    for p in graph.on_chip:
+        total += part_usage(graph, p, p.size, hardware, weight_bits, one)
+        if hardware.memory is not None:
+            for c in graph.into(p.name):
+                axons, each = (c.n_pre, c.n_post) if isinstance(c, Dense) else (c.n_post, 1)
+                bits += axons * least_axon_bits(hardware.memory, each, weight_bits)
+    if hardware.layout == "layer_per_core":
+        return len(graph.on_chip)
+    totals = {r: getattr(total, r) for r in RESOURCES} | {"synapse_bits": bits}
+    needs = [
+        math.ceil(totals[r] / limit)
+        for r in RESOURCES
+        if (limit := core_limit(hardware, r)) and limit < math.inf
+    ]
+    return max([1, *needs])

@@ -1,0 +1,76 @@
+"""Where a network lies: slices of populations on cores, and what the rules said about it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lavaghost.hardware.findings import Plan, Violation
+from lavaghost.hardware.nodes import Graph
+from lavaghost.hardware.partition import RESOURCES, core_limit
+from lavaghost.hardware.schema import Hardware
+from lavaghost.hardware.usage import Usage
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Neurons `start` to `stop` (not included) of a population."""
+
+    population: str
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Core:
+    """What one core holds."""
+
+    slices: tuple[Slice, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """The answer for one network, chip, phase and plan.
+
+    graph    with the relays that the partition needed
+    cores    the placement; empty where there is none
+    needed   cores that it takes, also where that is too many
+    """
+
+    hardware: Hardware
+    plan: Plan
+    graph: Graph
+    cores: tuple[Core, ...]
+    needed: int
+    lower_bound: int
+    violations: tuple[Violation, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether no rule is violated; what is unknown does not count."""
+        return not self.violations
+
+    @property
+    def utilization(self) -> dict[str, float]:
+        """Share of each resource that is used on the cores in use, where the limit is known."""
+        found = {}
+        for resource in RESOURCES:
+            limit = core_limit(self.hardware, resource)
+            used = [getattr(core.usage, resource) for core in self.cores]
+            if limit and limit < float("inf") and used and None not in used:
+                found[resource] = sum(used) / (limit * len(used))
+        return found
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[tuple[int, Slice], ...]]:
+        """For each population its slices, with the number of their core."""
+        found: dict[str, list[tuple[int, Slice]]] = {p.name: [] for p in self.graph.populations}
+        for i, core in enumerate(self.cores):
+            for part in core.slices:
+                found[part.population].append((i, part))
+        return {name: tuple(slices) for name, slices in found.items()}

@@ -1,0 +1,154 @@
+"""One answer to "does it fit, where does it go, what does it cost": the mapping, its traffic and its price."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lavaghost.hardware.activity import Activity, assumed
+from lavaghost.hardware.cost import Cost, cost
+from lavaghost.hardware.figures import Figure, Figures, Flag
+from lavaghost.hardware.findings import Plan
+from lavaghost.hardware.mapper import map_network, remedied
+from lavaghost.hardware.nodes import Graph, Phase, build
+from lavaghost.hardware.placement import Mapping
+from lavaghost.hardware.schema import Hardware
+from lavaghost.hardware.traffic import Traffic, traffic
+from lavaghost.spec import Network
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that `lavaghost map` knows. `traffic` and `cost` are None where there is no placement."""
+
+    network: Network
+    phase: Phase
+    mapping: Mapping
+    activity: Activity
+    traffic: Traffic | None
+    cost: Cost | None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Every question without an answer."""
+        found = list(self.mapping.unknown) + list(self.cost.unknown if self.cost else ())
+        if self.mapping.cores and self.traffic is None:
+            found.append("traffic, energy and time: not worked out for so many cores")
+        name = self.mapping.hardware.name
+        if any(p.role == "relay" for p in self.mapping.graph.populations):
+            found.append(f"relays on {name}: the loss of precision in partial sums is not measured")
+            if self.phase == "learning":
+                found.append(
+                    f"relays on {name}: the learning rule's postsynaptic factor must reach them as well"
+                )
+        return tuple(dict.fromkeys(found))
+
+    def as_json(self) -> dict[str, Any]:
+        """The published keys, and details below them."""
+        m, price = self.mapping, self.cost
+        return {
+            "hardware": m.hardware.name,
+            "phase": self.phase,
+            "layers": list(self.network.layers),
+            "fits": m.fits,
+            "violations": [v.as_json() for v in m.violations],
+            "cores": m.needed,
+            "cores_lower_bound": m.lower_bound,
+            "utilization": m.utilization,
+            "energy_j": None if price is None else price.energy_j,
+            "latency_s": None if price is None else price.latency_s,
+            "overhead_learning": overhead(self.network),
+            "unknown": list(self.unknown),
+            "weight_bits": m.plan.weight_bits,
+            "energy": None if price is None else price.as_json(),
+            "constants": constants(m.hardware),
+            "activity": {
+                "origin": self.activity.origin,
+                "messages_per_neuron_and_step": dict(self.activity.rates(m.hardware)),
+            },
+            "messages_per_step": None if self.traffic is None else float(self.traffic.messages.sum()),
+            "hops_per_step": None if self.traffic is None else self.traffic.hops_per_step,
+            "placement": [
+                {
+                    "core": position,
+                    "slices": [{"layer": s.population, "start": s.start, "stop": s.stop} for s in core.slices],
+                    **core.usage.as_json(),
+                }
+                for core, position in zip(m.cores, self.positions(), strict=True)
+            ],
+            "published": [row.model_dump(mode="json") for row in m.hardware.published],
+            "tested_on_hardware": False,
+        }
+
+    def positions(self) -> list[int]:
+        """The physical core of each placed one; in order where the chip's mesh is not known."""
+        if self.traffic is None or self.traffic.position is None:
+            return list(range(len(self.mapping.cores)))
+        return [int(p) for p in self.traffic.position]
+
+
+def make(
+    network: Network,
+    hardware: Hardware,
+    phase: Phase,
+    plan: Plan,
+    *,
+    activity: Activity | None = None,
+    apply: bool = False,
+) -> Report:
+    """Map `network`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
+    mapping = (remedied if apply else map_network)(network, hardware, phase, plan)
+    activity = assumed(network, mapping.graph) if activity is None else activity
+    moved = traffic(mapping, activity)
+    price = None if moved is None else cost(mapping, activity, moved)
+    return Report(network, phase, mapping, activity, moved, price)
+
+
+def overhead(network: Network) -> dict[str, float]:
+    """What ghosts and feedback add to the feedforward network, as a share of it."""
+    without, with_ = build(network, "inference"), build(network, "learning")
+    return {
+        "neurons": with_.neurons / without.neurons - 1,
+        "synapses": with_.synapses / without.synapses - 1,
+        "ghosts": _size(with_, "ghost"),
+        "feedback_synapses": _synapses(with_, "feedback"),
+        "ghost_synapses": _synapses(with_, "ghost_in", "inhibition"),
+    }
+
+
+def _size(graph: Graph, role: str) -> int:
+    return sum(p.size for p in graph.populations if p.role == role)
+
+
+def _synapses(graph: Graph, *kinds: str) -> int:
+    return sum(c.synapses for c in graph.connections if c.kind in kinds)
+
+
+def constants(hardware: Hardware) -> list[dict[str, Any]]:
+    """The constants of energy and time with their sources."""
+    return [row for row in figures(hardware) if row["figure"].startswith(("energy.", "latency."))]
+
+
+def figures(hardware: Hardware) -> list[dict[str, Any]]:
+    """Every figure of a configuration that is known, with unit, source and confidence."""
+    return list(_figures(hardware))
+
+
+def _figures(hardware: Hardware) -> Iterator[dict[str, Any]]:
+    for path, entry in hardware.sourced():
+        if isinstance(entry, Figure):
+            value, unit = entry.value, entry.unit
+            value = "unlimited" if value == float("inf") else value
+        elif isinstance(entry, Figures):
+            value, unit = list(entry.values) or None, entry.unit
+        elif isinstance(entry, Flag):
+            value, unit = entry.value, ""
+        else:
+            continue
+        yield {
+            "figure": path,
+            "value": value,
+            "unit": unit,
+            "source": hardware.sources[entry.source] if entry.source is not None else None,
+            "confidence": entry.confidence,
+            "note": entry.note,
+        }

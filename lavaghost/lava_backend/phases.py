@@ -1,0 +1,66 @@
+"""Where a Lava time step lies in its trial. Each process counts for itself; nobody sends control messages."""
+
+from typing import NamedTuple
+
+from lavaghost.errors import LavaError
+from lavaghost.learning.online import Course
+from lavaghost.spec import Network
+
+
+class Phase(NamedTuple):
+    """A step of a trial.
+
+    trial      number of the trial, from 0
+    reset      its first step
+    nudged     a target is given
+    free_end   the last step without a target; a trial without a nudged phase has one too
+    end        the last step of a trial that teaches: what learns, learns now
+    """
+
+    trial: int
+    reset: bool
+    nudged: bool
+    free_end: bool
+    end: bool
+
+
+class Clock:
+    """Tells the phase of a time step. A trial has a nudged phase if there is a `course` to learn."""
+
+    def __init__(self, network: Network, course: Course | None, first: int = 0) -> None:
+        self.free = network.schedule.t_free_steps
+        self.steps = trial_steps(network, course)
+        self.teaches = course is not None
+        self.first = first
+
+    def at(self, time_step: int) -> Phase:
+        """The phase of Lava's `time_step` (from 1)."""
+        trial, step = divmod(time_step - 1, self.steps)
+        return Phase(
+            self.first + trial,
+            step == 0,
+            step >= self.free,
+            step == self.free - 1,
+            self.teaches and step == self.steps - 1,
+        )
+
+
+def trial_steps(network: Network, course: Course | None) -> int:
+    """Lava time steps of one trial."""
+    schedule = network.schedule
+    return schedule.t_free_steps + (schedule.t_nudge_steps if course is not None else 0)
+
+
+def check_nudge(given: bool, phase: Phase) -> None:
+    """Refuse a target at the wrong time. Raises `LavaError`."""
+    if given == phase.nudged:
+        return
+    if given:
+        raise LavaError(
+            f"nudge_in is not 0 in a free phase (trial {phase.trial}); give the target after the schedule's "
+            "t_free_steps, and only to a network that has a course to learn"
+        )
+    raise LavaError(
+        f"nudge_in is 0 in the nudged phase of trial {phase.trial}; connect y_in and nudge_in to a source "
+        "with the network's schedule, such as TeachingSource"
+    )

@@ -1,0 +1,1 @@
+"""Populations of neurons and ghosts as Lava processes: the parts of a decomposed ghost network."""

@@ -1,0 +1,1 @@
+"""The ghost network as a Lava process."""

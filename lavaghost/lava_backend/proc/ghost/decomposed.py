@@ -1,0 +1,216 @@
+"""The other model of `GhostNetwork`: a network of Lava processes, one for each population and connection.
+
+    layer1..L    HiddenCell, and OutputCell at the top
+    ghosts1..    GhostCell or OnlineGhostCell, beside each hidden layer
+    up1..L       W_k: from below onto layer k
+    down1..      B_k: from layer k + 1 onto layer k
+    copy1..      G_k: from layer k onto its ghosts
+    inhibit1..   I_k: from the ghosts onto layer k; online ghosts are linked one-to-one instead
+    exporter     reads parameters for the host, if it wants any
+
+Connections that learn are Lava's LearningDense with a rule of Loihi's learning engine; all others are Dense. The
+numbers are those of the fused model and of the stepped engine, to the bit. After a session has started, the
+sub-processes are attributes of `network_process.procs`, under these names.
+
+Lava executes this file anew for each compilation: it defines classes and does nothing else.
+"""
+
+from typing import Any
+
+from lava.magma.core.decorator import implements, tag
+from lava.magma.core.learning.constants import GradedSpikeCfg
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.dense.process import Dense, LearningDense
+
+from lavaghost.arithmetic import Array
+from lavaghost.dynamics.parameters import shapes
+from lavaghost.lava_backend.exports import record_size
+from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.proc.cells.process import (
+    GhostCell,
+    HiddenCell,
+    OnlineGhostCell,
+    OutputCell,
+    Probe,
+)
+from lavaghost.lava_backend.proc.ghost.process import CLASSES, LETTERS, GhostNetwork
+from lavaghost.lava_backend.proc.reader.process import exporter
+from lavaghost.lava_backend.rules import Product, compile_rule, learning_rule, split_step
+from lavaghost.learning.online import Course
+
+MESSAGE: dict[str, Any] = {"num_message_bits": 24}
+"""Payloads are numbers, not spikes."""
+UNIT = compile_rule(Product(1.0))
+"""The rule of a synapse whose cell sends the whole signal, dw = y1 x."""
+
+
+class DecomposedGhostModel(AbstractSubProcessModel):
+    """What the models of all depths share. Its attributes are the sub-processes, which is where Lava finds them."""
+
+    def __init__(self, proc: Any) -> None:
+        given = proc.proc_params
+        self.network, self.course = given["network"], given["course"]
+        self.tied = self.network.feedback == "tied"
+        self.parts: dict[str, Any] = {}
+        self._populations(proc)
+        self._connections(proc)
+        self._links(proc)
+        if proc.to_host:
+            self._to_host(proc, given["export_after"], given["record"])
+        for name, part in self.parts.items():
+            part.name = name
+            setattr(self, name, part)
+
+    # ---- parts
+
+    def _populations(self, proc: Any) -> None:
+        network, course, depth = self.network, self.course, self.network.depth
+        given = proc.proc_params
+        common = {"network": network, "course": course, "first": given["first"]}
+        common["learning_rule"] = None if course is None else learning_rule(UNIT)
+        size, start = record_size(network, given["record"]), 0
+        probes = {}
+        for k in given["record"]:
+            probes[k] = Probe(start, size)
+            start += record_size(network, [k])
+        for k in range(1, depth + 1):
+            cell = HiddenCell if k < depth else OutputCell
+            self.parts[f"layer{k}"] = cell(
+                **common,
+                k=k,
+                size=network.layers[k],
+                bias=getattr(proc, f"b{k}").init,
+                probe=probes.get(k),
+                feedback_learns=course is not None and self.tied,
+                w_gain=1.0 if course is None else 1.0 / _engine_step(course, k),  # y_k has its step already
+            )
+        for k in range(1, depth):
+            if network.mechanism == "online":
+                self.parts[f"ghosts{k}"] = OnlineGhostCell(**common, k=k, size=network.layers[k], bias=0)
+                continue
+            self.parts[f"ghosts{k}"] = GhostCell(
+                **common,
+                k=k,
+                size=network.layers[k + 1],
+                bias=getattr(proc, f"c{k}").init,
+                mirrors=course is not None and network.mechanism == "duplicate" and self.tied,
+            )
+
+    def _connections(self, proc: Any) -> None:
+        learns = self.course is not None
+        mechanism, hidden = self.network.mechanism, range(1, self.network.depth)
+        for k in range(1, self.network.depth + 1):
+            dw = None
+            if self.course is not None:
+                dw = compile_rule(Product(_engine_step(self.course, k)))
+            self.parts[f"up{k}"] = _connection(getattr(proc, f"W{k}").init, dw)
+        feedback = compile_rule(Product(1.0, ("x1", "y2"))) if learns and self.tied else None
+        for k in hidden:
+            self.parts[f"down{k}"] = _connection(getattr(proc, f"B{k}").init, feedback)
+            if mechanism == "online":
+                continue
+            self.parts[f"copy{k}"] = _connection(getattr(proc, f"G{k}").init, UNIT if learns else None)
+            inhibition = feedback  # a duplicate's is a copy of B_k
+            if learns and mechanism == "learned":
+                inhibition = compile_rule(Product(1.0, ("x1", "y3")))
+            self.parts[f"inhibit{k}"] = _connection(getattr(proc, f"I{k}").init, inhibition)
+
+    # ---- connections between them
+
+    def _links(self, proc: Any) -> None:
+        part, depth = self.parts, self.network.depth
+        proc.in_ports.x_in.connect(part["up1"].s_in)
+        proc.in_ports.y_in.connect(part[f"layer{depth}"].y_in)
+        proc.in_ports.nudge_in.connect(part[f"layer{depth}"].nudge_in)
+        part[f"layer{depth}"].s_out.connect(proc.out_ports.r_out)
+        for k in range(1, depth + 1):
+            layer = part[f"layer{k}"]
+            if k > 1:
+                part[f"layer{k - 1}"].s_out.connect(part[f"up{k}"].s_in)
+            self._onto(f"up{k}", layer, layer.a_ff)
+            for name, letter in (("weights", "W"), ("bias", "b"), ("v_mem", "v_mem")):
+                owner = part[f"up{k}"] if name == "weights" else layer
+                getattr(proc.vars, f"{letter}{k}").alias(getattr(owner, name))
+        for k in range(1, depth):
+            self._link_ghosts(proc, k)
+
+    def _link_ghosts(self, proc: Any, k: int) -> None:
+        part = self.parts
+        layer, above, ghosts, down = (
+            part[f"layer{k}"],
+            part[f"layer{k + 1}"],
+            part[f"ghosts{k}"],
+            part[f"down{k}"],
+        )
+        above.s_fb.connect(down.s_in)
+        self._onto(f"down{k}", layer, layer.a_fb)
+        getattr(proc.vars, f"B{k}").alias(down.weights)
+        getattr(proc.vars, f"v_ghost{k}").alias(ghosts.v_mem)
+        if self.network.mechanism == "online":
+            down.a_out.connect(ghosts.a_in)
+            ghosts.s_out.connect(layer.a_gh)
+            return
+        copy, inhibit = part[f"copy{k}"], part[f"inhibit{k}"]
+        layer.s_out.connect(copy.s_in)
+        self._onto(f"copy{k}", ghosts, ghosts.a_in)
+        ghosts.s_out.connect(inhibit.s_in)
+        self._onto(f"inhibit{k}", layer, layer.a_gh)
+        ghosts.g_out.connect(above.a_ghost)
+        above.teach_out.connect(ghosts.a_third_factor_in)
+        for name, var in (("G", copy.weights), ("c", ghosts.bias), ("I", inhibit.weights)):
+            getattr(proc.vars, f"{name}{k}").alias(var)
+
+    def _onto(self, name: str, cell: Any, dendrite: Any) -> None:
+        """From a connection to the neurons behind it, and back with what it learns from."""
+        connection = self.parts[name]
+        connection.a_out.connect(dendrite)
+        if isinstance(connection, LearningDense):
+            for signal in ("bap", "y1", "y2", "y3"):
+                getattr(cell, f"s_out_{signal}").connect(getattr(connection, f"s_in_{signal}"))
+
+    # ---- what the host gets
+
+    def _to_host(self, proc: Any, after: frozenset[int], record: tuple[int, ...]) -> None:
+        arrays = []
+        for name in shapes(self.network):
+            field, k = name.split(".")
+            arrays.append(getattr(proc, f"{LETTERS[field]}{k}").aliased_var)
+        clock = Clock(self.network, self.course, proc.proc_params["first"])
+        sender = exporter(
+            arrays=arrays, after=after, clock=clock, record_size=record_size(self.network, record)
+        )
+        self.parts["exporter"] = sender
+        for k in record:
+            self.parts[f"layer{k}"].probe_out.connect(sender.record_in)
+        for port in proc.to_host:
+            own = getattr(sender, port.name)
+            own.flag_external_pipe(buffer_size=port.external_pipe_buffer_size)
+            own.connect(port)
+
+
+def _engine_step(course: Course, k: int) -> float:
+    """The part of the first eta_k that the learning engine takes, a power of two; the cell has the rest."""
+    return split_step(course.step(k, course.pretrain))[0]
+
+
+def _connection(weights: Array, dw: str | None) -> Any:
+    """A connection that learns by `dw`, or does not learn."""
+    if dw is None:
+        return Dense(weights=weights, **MESSAGE)
+    return LearningDense(
+        weights=weights,
+        learning_rule=learning_rule(dw),
+        graded_spike_cfg=GradedSpikeCfg.OVERWRITE,
+        **MESSAGE,
+    )
+
+
+def _define(process: type[GhostNetwork]) -> type[Any]:
+    body = {"__module__": __name__, "__doc__": f"Decomposed model of {process.__name__}."}
+    model = type(f"Decomposed{process.__name__}", (DecomposedGhostModel,), body)
+    return implements(proc=process, protocol=LoihiProtocol)(tag("floating_pt")(model))
+
+
+# Lava looks for models among a module's names
+globals().update({model.__name__: model for cls in CLASSES.values() for model in [_define(cls)]})

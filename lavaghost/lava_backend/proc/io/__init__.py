@@ -1,0 +1,1 @@
+"""Lava processes that bring samples in and outputs back."""

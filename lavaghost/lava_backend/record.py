@@ -1,0 +1,80 @@
+"""What is recorded of single layers during a run on Lava, thinned to a bounded size and saved as npz."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.dynamics import Parameters
+from lavaghost.files import write_atomic
+from lavaghost.lava_backend.exports import read_record
+from lavaghost.spec import Network
+
+ROWS = 1024
+"""Most trials kept: whenever there are more, every second one goes."""
+SNAPSHOTS = 16
+"""Most weight matrices kept of a layer, in the same way."""
+
+
+class Thinned:
+    """A series of values by trial, at most `most` of them, evenly spaced."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.every, self.seen = most, 1, 0
+        self.trials: list[int] = []
+        self.values: list[list[Array]] = []
+
+    def add(self, trial: int, values: list[Array]) -> None:
+        """The next value, kept or not."""
+        if self.seen % self.every == 0:
+            self.trials.append(trial)
+            self.values.append(values)
+        self.seen += 1
+        if len(self.trials) > self.most:
+            self.trials, self.values = self.trials[::2], self.values[::2]
+            self.every *= 2
+
+
+class Recorder:
+    """Rates, residuals and weights of `layers` (from 1); of trials that follow one another."""
+
+    def __init__(self, network: Network, layers: Sequence[int]) -> None:
+        self.network, self.layers = network, tuple(layers)
+        self._rows, self._weights = Thinned(ROWS), Thinned(SNAPSHOTS)
+
+    def add(self, trial: int, vector: Array) -> None:
+        """What the network sent at the end of `trial`."""
+        self._rows.add(trial, [vector])
+
+    def add_weights(self, trial: int, params: Parameters) -> None:
+        """The parameters after `trial`."""
+        if self.layers:
+            self._weights.add(trial, [params.weights[k - 1].astype(np.float32) for k in self.layers])
+
+    def arrays(self) -> dict[str, Array]:
+        """By name, for each recorded layer k:
+
+        trial        (T,)              numbers of the trials that the next three belong to
+        free_k       (T, n_k)          rates at the end of the free phase
+        nudged_k     (T, n_k)          rates at the end of the trial
+        residual_k   (T,)              ghost residual; not for the output layer
+        weights_after (E,)             trials after which the weights were
+        weights_k    (E, n_k, n_{k-1})
+        """
+        rows = [list(read_record(self.network, self.layers, v)) for (v,) in self._rows.values]
+        found = {"trial": np.array(self._rows.trials), "weights_after": np.array(self._weights.trials)}
+        for i, k in enumerate(self.layers):
+            found[f"free_{k}"] = np.array([row[i].free for row in rows])
+            found[f"nudged_{k}"] = np.array([row[i].nudged for row in rows])
+            if k < self.network.depth:
+                found[f"residual_{k}"] = np.array([row[i].residual for row in rows])
+            found[f"weights_{k}"] = np.array([snapshot[i] for snapshot in self._weights.values])
+        return found
+
+    def save(self, path: Path) -> Path:
+        """Write `arrays` to an npz file, atomically."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **self.arrays())
+        return write_atomic(path, stream.getvalue())

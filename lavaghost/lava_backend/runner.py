@@ -1,0 +1,96 @@
+"""Evaluate a network on Lava: a source, the network, a collector, and one session around them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.dynamics import Parameters
+from lavaghost.errors import SpecError
+from lavaghost.lava_backend.available import require_lava
+from lavaghost.spec import Network
+
+Model = Literal["fused", "decomposed"]
+"""The two models of `proc.ghost`: all layers in one process, or a process for each population and connection."""
+
+STEPS_BETWEEN_REPORTS = 1024
+
+
+@dataclass(frozen=True)
+class LavaRun:
+    """What a run on Lava brought back.
+
+    output   r_L at the end of each sample's free phase, `(n, n_L)`, float64
+    steps    Lava time steps
+    seconds  wall-clock time of these steps, start-up not included
+    """
+
+    output: Array
+    steps: int
+    seconds: float
+
+
+def evaluate(
+    network: Network,
+    params: Parameters,
+    x: Array,
+    *,
+    model: Model = "fused",
+    progress: Callable[[int], None] | None = None,
+    timeout_s: float | None = None,
+) -> LavaRun:
+    """The output of `network` for every row of `x (n, n_0)`, one sample at a time, on Lava processes.
+
+    `model` is the fused process, or the network of processes that stands for it. Either equals
+    `Stepped(network).output(params, x[i : i + 1])` to the bit. `progress` is told the number of samples done,
+    about every thousand steps. `timeout_s` bounds the whole run (`default_timeout_s` if not given). Ctrl-C
+    ends it cleanly.
+
+    Raises `MissingError` without Lava, `SpecError` if `x` does not fit, `LavaError` if a Lava process fails or
+    the time-out is over.
+    """
+    require_lava()
+    samples = np.ascontiguousarray(x, dtype=np.float64)
+    if samples.ndim != 2 or samples.shape[1] != network.layers[0]:
+        raise SpecError(f"x has shape {samples.shape}, the network needs (n, {network.layers[0]})")
+    if len(samples) == 0:
+        return LavaRun(np.zeros((0, network.layers[-1])), 0, 0.0)
+
+    from lavaghost.lava_backend.proc.ghost.process import ghost_network
+    from lavaghost.lava_backend.proc.io.process import OutputCollector, SampleSource
+    from lavaghost.lava_backend.quiet import quiet
+    from lavaghost.lava_backend.session import Session, configuration
+
+    trial_steps = network.schedule.t_free_steps
+    with quiet():
+        source = SampleSource(samples=samples, trial_steps=trial_steps)
+        ghosts = ghost_network(network, params)
+        collector = OutputCollector(size=network.layers[-1], trials=len(samples), trial_steps=trial_steps)
+    source.s_out.connect(ghosts.x_in)
+    ghosts.r_out.connect(collector.a_in)
+
+    steps = len(samples) * trial_steps
+    at_once = max(1, STEPS_BETWEEN_REPORTS // trial_steps)
+    with Session(ghosts, configuration(model)) as session:
+        start = time.monotonic()
+        allowed = default_timeout_s(network, steps, model) if timeout_s is None else timeout_s
+        for done in range(0, len(samples), at_once):
+            now = min(at_once, len(samples) - done)
+            session.run(now * trial_steps, timeout_s=allowed, since=start)
+            if progress is not None:
+                progress(done + now)
+        seconds = time.monotonic() - start
+        output = session.receive(collector.result_out)
+    return LavaRun(output, steps, seconds)
+
+
+def default_timeout_s(network: Network, steps: int, model: Model = "fused") -> float:
+    """Ten times and more what `steps` steps take on a slow and busy computer, in seconds."""
+    sizes = network.layers
+    products = 4 * sum(a * b for a, b in pairwise(sizes))
+    slower = 1 if model == "fused" else 8
+    return 60.0 + slower * steps * (0.02 + 2e-8 * products)

@@ -1,0 +1,1 @@
+"""How networks learn: local rules, methods, the optimiser, and the diagnostics that keep them honest."""

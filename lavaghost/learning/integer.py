@@ -1,0 +1,251 @@
+"""Learning in integers, one sample at a time, by the update that Lava's bit-approximate LearningDense executes.
+
+    dw = m 2^e x0 x1 y1,  e >= -7:   a = clip((x1 y1 m) >> 3) << (e + 7))         in 2^-7 of a mantissa step
+                                     w <- clip(floor((clip(w 2^7 + a) + 127 - q) / 2^7)),   q in 0..127
+
+`q` is the random number of stochastic rounding: Lava adds 1 where a uniform number in [0, 1) is below the cut
+fraction, which is a multiple of 2^-7, so only its first seven bits matter, and q = floor(128 random). Lava draws
+one number per connection and trial (`shared`); here each synapse may have its own (`independent`).
+
+    x1   half of the last message, halves to even, 0..127          (GradedSpikeCfg.OVERWRITE)
+    y1   the rule's error, read from full-resolution states at the end of the trial, shifted by the learning rate
+         and rounded to a multiple of 8: then `>> 3` cuts nothing. A cut to below would let every active synapse
+         drift downwards by half of 2^-7 per trial.
+
+Learning rates are powers of two. Sources: lava-nc 0.10, `learning/constants.py`, `learning_rule_applier.py`
+(`LearningRuleApplierBitApprox.apply`) and `model/py/connection.py`; `tests/lava` drives those classes.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lavaghost.arithmetic import Array
+from lavaghost.dynamics.fixed_point import restoring_gain
+from lavaghost.errors import SpecError, join_faults
+from lavaghost.learning.integer_kernels import Rule
+from lavaghost.spec import Count, Network, Spec
+from lavaghost.spec import Rule as RuleName
+from lavaghost.widths import DEFAULT, Formats, LoihiWidths
+
+SCALE_BITS = 4
+"""W_S_MANT: bits of the literal's mantissa, which take part in the engine's right shift."""
+
+Rounding = Literal["independent", "shared", "nearest"]
+
+
+class IntegerLearning(Spec):
+    """How integers learn. Every gain is a power of two, given by its exponent.
+
+    eta_exponent      the learning rate is 2^eta_exponent, in the units of a backprop learning rate
+    output_exponent   added to it at the output layer
+    halve_at          shares of the run after which the learning rate is halved
+    rounding          of weights: a random number per synapse, one per connection (Lava's), or none
+    error_rounding    of errors to traces
+    exact_shift       round errors to multiples of 8, so that the engine's shift cuts nothing
+    mantissa, exponent   of the rule's literal m 2^e
+    mu_exponent, mu_inhibition_exponent   steps of learned ghosts, not normalised
+    pretrain_samples  samples on which only learned ghosts learn, before anything else does
+    """
+
+    rule: RuleName = "prediction"
+    epochs: Annotated[int, Field(ge=0, le=10**6)] = 20
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
+    output_exponent: Annotated[int, Field(ge=-8, le=8)] = 0
+    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.65, 0.85)
+    rounding: Rounding = "independent"
+    error_rounding: Literal["stochastic", "nearest"] = "stochastic"
+    exact_shift: bool = True
+    mantissa: Annotated[int, Field(ge=1, le=7)] = 1
+    exponent: Annotated[int, Field(ge=-7, le=8)] = -7
+    mu_exponent: Annotated[int, Field(ge=-20, le=4)] = -8
+    mu_inhibition_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
+    pretrain_samples: Annotated[int, Field(ge=0, le=10**9)] = 10_000
+    chunk: Count = 1000
+    """Samples between two reports of progress; it changes nothing else."""
+
+    def halvings(self, epoch: int) -> int:
+        """How often the learning rate has been halved in `epoch` (from 0)."""
+        return sum(epoch >= share * self.epochs for share in self.halve_at)
+
+
+def check_integer(network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> None:
+    """Refuse, all at once, what integers cannot learn. Raises `SpecError`."""
+    faults = []
+    if network.loss != "squared_error":
+        faults.append("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
+    if network.mechanism == "online" and learning.rule == "prediction":
+        faults.append(
+            "rule 'prediction' needs ghosts that predict, and 'online' ones do not; use rule 'temporal'"
+        )
+    if len(formats.messages) != network.depth + 1 or len(formats.weights) != network.depth:
+        faults.append(
+            f"formats name {len(formats.messages)} layers, the network has {network.depth + 1}; make them for it"
+        )
+    for k, f in enumerate(formats.messages[:-1]):
+        if (1 << max(0, f)) > widths.message_limit:
+            faults.append(
+                f"layer {k}: a bias unit of rate 1 has the message {1 << f}, above the limit of "
+                f"{widths.message_limit}; use a message fraction of at most {widths.message_bits - 1}"
+            )
+    for k, s in enumerate(formats.weights, start=1):
+        if s > widths.state_fraction:
+            faults.append(
+                f"weights.{k}: fraction {s} is finer than a state's {widths.state_fraction} bits; lower it"
+            )
+    if widths.message_limit // 2 >= 1 << widths.trace_bits:
+        faults.append(
+            f"message_bits {widths.message_bits}: a trace of {widths.trace_bits} bits cannot hold half of the "
+            f"message {widths.message_limit}; use message_bits of at most {widths.trace_bits + 1}"
+        )
+    if faults:
+        raise SpecError(join_faults(faults))
+
+
+def engine_shift(widths: LoihiWidths) -> int:
+    """The engine's right shift for two traces and a literal: 7 + 7 + 4 bits into 15, so 3 on Loihi."""
+    return max(0, 2 * widths.trace_bits + SCALE_BITS - widths.accumulator_bits)
+
+
+def rule_of(learning: IntegerLearning, widths: LoihiWidths) -> Rule:
+    """The constants of `updated` for a literal and for widths."""
+    low, high = widths.weight_limits
+    return Rule(
+        top=1 << widths.accumulator_bits,
+        unit=widths.accumulator_bits - widths.weight_range,
+        step_bits=widths.weight_range - widths.weight_bits,
+        low=low,
+        high=high,
+        right=engine_shift(widths),
+        left=learning.exponent + 7,
+        mantissa=learning.mantissa,
+    )
+
+
+def grain_of(learning: IntegerLearning, widths: LoihiWidths) -> int:
+    """Low bits of a trace y that stay zero."""
+    return engine_shift(widths) if learning.exact_shift else 0
+
+
+def updated(weights: Array, x1: Array, y: Sequence[Array], q: Array | int, rule: Rule) -> Array:
+    """The weights after one trial: the definition, in numpy.
+
+    weights (n_post, n_pre) mantissas; x1 (n_pre,) and each y (n_post,) traces, one product per y; q 0..2^unit - 1
+    (times the weight step), one number or one for each synapse.
+    """
+    low, high = -rule.top - 1, rule.top - 1
+    total = weights.astype(np.int64) << rule.unit
+    for post in y:
+        product = np.outer(post.astype(np.int64), x1.astype(np.int64)) * rule.mantissa
+        total = np.clip(total + np.clip((product >> rule.right) << rule.left, low, high), low, high)
+    bits = rule.unit + rule.step_bits
+    new = ((total + (1 << bits) - 1 - q) >> bits) << rule.step_bits
+    # a silent synapse is not visited (x0 = 0); it would not change either, its fraction being zero
+    return np.clip(new, rule.low, rule.high)
+
+
+def pre_trace(messages: Array, widths: LoihiWidths) -> Array:
+    """x1: half of a message, halves to even as numpy rounds, and without sign."""
+    p = np.maximum(messages, 0)
+    return np.minimum((p >> 1) + (p & 3 == 3), (1 << widths.trace_bits) - 1)
+
+
+def post_trace(error: Array, right: int, grain: int, limit: int, q: Array | int) -> Array:
+    """y: an error in states, shifted right with the random numbers `q` in 0..2^right - 1, held in +-limit.
+
+    `q = 2^(right - 1)` rounds to the nearest. The lowest `grain` bits of the result are zero.
+    """
+    y = (error + q) >> right if right > 0 else error << -right
+    return np.clip(y << grain, -limit, limit)
+
+
+def trace_limit(widths: LoihiWidths, grain: int) -> int:
+    """The largest y: of its bits, and a multiple of 2^grain."""
+    return ((1 << widths.trace_bits) - 1) >> grain << grain
+
+
+def error_shifts(
+    network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths, halvings: int
+) -> dict[str, Array]:
+    """Right shifts from errors to traces, per layer: what makes a step have the size that eta asks for.
+
+        dW = (x1 y m 2^(left - right)) 2^-unit 2^-s = eta c delta r,   x1 = r 2^(f - 1),   y = delta 2^(F - h)
+        h = f - 1 + F - right + left - unit - s + log2(m) - log2(eta c)
+
+    with the restoring gain c. Returned are h + grain bits, for `error` and for the ghosts' two errors.
+    """
+    rule, grain = rule_of(learning, widths), grain_of(learning, widths)
+
+    def shift(f: int, s: int, log2_gain: float) -> int:
+        engine = rule.left - rule.right - rule.unit + np.log2(rule.mantissa)
+        return round(f - 1 + widths.state_fraction + engine - s - log2_gain) + grain
+
+    eta = learning.eta_exponent - halvings
+    depth, messages = network.depth, formats.messages
+    error = []
+    for k in range(1, depth + 1):
+        gain = eta + np.log2(restoring_gain(network, k)) + (learning.output_exponent if k == depth else 0)
+        error.append(shift(messages[k - 1], formats.weights[k - 1], gain))
+    learned = network.mechanism == "learned"
+    ghost = [
+        shift(messages[k], formats.ghost_weights[k - 1] if learned else 0, learning.mu_exponent)
+        for k in range(1, depth)
+    ]
+    inhibition = [
+        shift(
+            messages[k + 1], formats.ghost_inhibition[k - 1] if learned else 0, learning.mu_inhibition_exponent
+        )
+        for k in range(1, depth)
+    ]
+    shifts = {"error": error, "ghost_error": ghost, "inhibition_error": inhibition}
+    worst = max((abs(h), name) for name, values in shifts.items() for h in values)
+    if worst[0] > 30:
+        raise SpecError(
+            f"{worst[1]}: a shift by {worst[0]} bits leaves nothing of an error; choose eta near 2^-6"
+        )
+    return {name: np.array(values, np.int64) for name, values in shifts.items()}
+
+
+def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
+    """The network with physics that integers learn well with.
+
+    Squared error, since a neuron has no softmax. A hidden rate saturates where its message does, so that errors
+    and messages agree. beta = 1 and lam = 1/8 fill many bits with error and keep the loop of feedback and nudge
+    stable; with tau = 2 it settles within the schedule.
+    """
+    schedule = network.schedule.model_copy(update={"t_free_steps": 24, "t_nudge_steps": 12})
+    saturation = widths.message_limit * 2.0 ** (2 - widths.message_bits)
+    changes = {
+        "loss": "squared_error",
+        "lam": 0.125,
+        "beta": 1.0,
+        "saturation": saturation,
+        "activation": "relu",
+    }
+    return network.model_copy(update={**changes, "schedule": schedule})
+
+
+def default_formats(network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1) -> Formats:
+    """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
+
+    Inputs in 0..1 get all bits of a message but one, hidden rates all but two (0..3.97). The output has sixteen bits
+    for what its feedback must resolve. `output_range` doublings leave W_L room to grow.
+    """
+    n, bits = network.layers, widths.message_bits
+    messages = (bits - 1, *[bits - 2] * (network.depth - 1), min(widths.output_bits - 6, widths.state_fraction))
+    weights = []
+    for k in range(1, network.depth + 1):
+        reach = 3.5 * np.sqrt(2.0 / n[k - 1]) * (2**output_range if k == network.depth else 1)
+        weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
+    hidden = tuple(weights[1:])
+    learned = network.mechanism == "learned"
+    return Formats(
+        messages,
+        tuple(weights),
+        feedback=hidden if network.feedback == "random" else (),
+        ghost_weights=hidden if learned else (),
+        ghost_inhibition=hidden if learned else (),
+    )

@@ -1,0 +1,70 @@
+"""What a network in integers would learn from samples, beside the gradient of backprop: the probe of diagnostics."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.engines.integer_kernels import trial
+from lavaghost.learning.integer import IntegerLearning, pre_trace
+from lavaghost.learning.integer_kernels import Plastic, errors
+from lavaghost.learning.integer_network import IntegerNetwork
+
+PROBE_SAMPLE = 2**31 - 2**24
+"""Number of the first trial of a probe; training counts from 0, pre-training from 2^31."""
+
+
+class Probe(NamedTuple):
+    """Per layer: weight changes `(n_post, n_pre)` summed over samples, in products of traces.
+
+    expected   with the errors before they are rounded, which is the mean over the random numbers
+    sampled    with one draw of the random numbers
+    residuals  ||B r - i|| / ||B r|| at the end of the free phase, per hidden layer
+    saturated_messages   share of messages at their limit, layers 0..L-1
+    """
+
+    expected: list[Array]
+    sampled: list[Array]
+    residuals: list[float]
+    saturated_messages: list[float]
+
+
+def probe(net: IntegerNetwork, learning: IntegerLearning, x: Array, labels: Array, halvings: int) -> Probe:
+    """What messages `x (count, n_0)` would teach, both phases under the same weights; see `Probe`."""
+    plastic, cells, traces = net.plastic(learning, halvings), net.cells, net.traces
+    schedule, depth = net.network.schedule, net.network.depth
+    limit = (1 << net.widths.trace_bits) - 1
+    goals = net.arith.array(np.eye(net.network.layers[-1])).astype(np.int32)
+    pre = [np.empty((len(x), n)) for n in net.network.layers[:-1]]
+    expected = [np.empty((len(x), n)) for n in net.network.layers[1:]]
+    sampled = [np.empty((len(x), n)) for n in net.network.layers[1:]]
+    whole, left = np.zeros(depth - 1), np.zeros(depth - 1)
+    for t in range(len(x)):
+        message = x[t].astype(np.int32)
+        trial(cells, net.net, message, goals[0], schedule.t_free_steps, 0, net.shifts)
+        for k in range(depth - 1):
+            whole[k] += np.square(cells.fb[k].astype(np.float64)).sum()
+            left[k] += np.square(cells.left[k].astype(np.float64)).sum()
+        net.trial(message, goals[labels[t]])
+        errors(cells, net.shifts, plastic, traces, net.seed, PROBE_SAMPLE + t)
+        for k in range(depth):
+            pre[k][t] = pre_trace(message if k == 0 else cells.p[k - 1], net.widths)
+            sampled[k][t] = traces.y[k]
+            right = 2.0 ** (plastic.grain - plastic.error[k])
+            expected[k][t] = np.clip(_error(net, k, plastic) * right, -plastic.y_limit, plastic.y_limit)
+    size = np.where(whole > 0, whole, 1.0)
+    return Probe(
+        expected=[y.T @ r for y, r in zip(expected, pre, strict=True)],
+        sampled=[y.T @ r for y, r in zip(sampled, pre, strict=True)],
+        residuals=[float(v) for v in np.sqrt(left / size)],
+        saturated_messages=[float((r >= limit).mean()) for r in pre],
+    )
+
+
+def _error(net: IntegerNetwork, k: int, plastic: Plastic) -> Array:
+    """The rule's error of layer k + 1 in the present cells, in states."""
+    past = net.cells.v[k - 1] if plastic.prediction and k > 0 else net.cells.u_free[k]
+    now = net.cells.u[k]
+    if k == net.network.depth - 1:
+        return now - past
+    return np.clip(now, 0, net.shifts.r_max) - np.clip(past, 0, net.shifts.r_max)

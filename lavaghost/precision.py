@@ -1,0 +1,160 @@
+"""The smallest chip that still learns: accuracy and gradient cosine against bits.
+
+A study is a grid of widths. Each point is a run of its own: a network that learns from scratch in these integers,
+or a saved one that is quantised to them. Runs are spread over threads: compiled loops release Python's lock, and
+processes that are spawned would settle how Lava may start its own. Results come as plain rows.
+"""
+
+import csv
+import io
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from lavaghost.config import RunConfig
+from lavaghost.datasets import Dataset, load
+from lavaghost.errors import SpecError
+from lavaghost.files import write_atomic
+from lavaghost.integer_training import integer_run, measure, train_integers
+from lavaghost.learning.integer import IntegerLearning, Rounding
+from lavaghost.learning.integer_network import IntegerNetwork
+from lavaghost.quantize import integer_form, quantize
+from lavaghost.spec import Spec
+from lavaghost.trained import TrainedNetwork
+from lavaghost.widths import LoihiWidths
+
+COLUMNS: tuple[str, ...] = (
+    "weight_bits", "trace_bits", "message_bits", "rounding", "seed", "accuracy", "cosines", "residuals",
+    "saturated_weights", "seconds",
+)  # fmt: skip
+
+
+class Study(Spec):
+    """The grid: every combination is a run. Bits as in `LoihiWidths`, weights that learn have a sign besides."""
+
+    weight_bits: Annotated[tuple[int, ...], Field(min_length=1)] = (2, 4, 6, 8)
+    trace_bits: Annotated[tuple[int, ...], Field(min_length=1)] = (7,)
+    message_bits: Annotated[tuple[int, ...], Field(min_length=1)] = (8,)
+    rounding: Annotated[tuple[Rounding, ...], Field(min_length=1)] = ("independent",)
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class Point(NamedTuple):
+    """One run of a study."""
+
+    widths: LoihiWidths
+    rounding: Rounding
+    seed: int
+
+
+def points(study: Study) -> list[Point]:
+    """All runs of `study`. Raises `SpecError` for widths that cannot work, before anything runs."""
+    found = []
+    for w, t, m, rounding, seed in itertools.product(
+        study.weight_bits, study.trace_bits, study.message_bits, study.rounding, range(study.seeds)
+    ):
+        widths = LoihiWidths(weight_bits=w, trace_bits=t, message_bits=m)
+        if m > t + 1:
+            raise SpecError(
+                f"message_bits {m} with trace_bits {t}: a trace holds half of a message, so give messages at "
+                f"most {t + 1} bits"
+            )
+        found.append(Point(widths, rounding, seed))
+    return found
+
+
+def learn(run: RunConfig, data: Dataset, point: Point, stop: Event | None = None) -> dict[str, Any]:
+    """Learning from scratch at one point: a row of figures. It gives up soon after `stop` is set."""
+
+    def check(_done: int, _total: int, _row: dict[str, Any] | None) -> None:
+        if stop is not None and stop.is_set():
+            raise CancelledError
+
+    network, learning = integer_run(run, data, point.widths)
+    seed = learning.seed + point.seed
+    learning = learning.model_copy(update={"rounding": point.rounding, "seed": seed})
+    done = train_integers(network, learning, data, widths=point.widths, report=check)
+    return row(point, seed, done.history[-1], done.seconds)
+
+
+def held(trained: TrainedNetwork, data: Dataset, point: Point) -> dict[str, Any]:
+    """A saved network at one point: quantised accuracy, and the cosines with which it would go on learning."""
+    found = quantize(trained, data, point.widths)
+    arith = integer_form(found.trained)
+    physics = {"loss": "squared_error", "lam": 0.125, "beta": 1.0}
+    network = found.trained.network.model_copy(update=physics)
+    rule = "temporal" if network.mechanism == "online" else trained.learning.rule
+    learning = IntegerLearning(rule=rule, rounding=point.rounding, epochs=1)
+    integers = IntegerNetwork(network, arith.formats, arith.widths, found.trained.params, point.seed)
+    figures = measure(integers, learning, data, 0)
+    return row(point, point.seed, {**figures, "accuracy": found.accuracy}, 0.0)
+
+
+def row(point: Point, seed: int, figures: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """One line of the table."""
+    widths = point.widths
+    values = {
+        "weight_bits": widths.weight_bits,
+        "trace_bits": widths.trace_bits,
+        "message_bits": widths.message_bits,
+        "rounding": point.rounding,
+        "seed": seed,
+        "seconds": round(seconds, 3),
+    }
+    return values | {name: figures[name] for name in COLUMNS if name in figures}
+
+
+def run_study(
+    subject: RunConfig | TrainedNetwork,
+    dataset: str,
+    study: Study,
+    jobs: int | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """The rows of `study`, in the order of its grid, on `jobs` threads (as many as cores unless told otherwise)."""
+    todo = points(study)
+    jobs = min(len(todo), jobs or os.cpu_count() or 1)
+    data, stop = load(dataset), Event()
+    report(0, len(todo))
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(_one, subject, data, point, stop) for point in todo]
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                report(done, len(todo))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def _one(subject: RunConfig | TrainedNetwork, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:
+    if isinstance(subject, TrainedNetwork):
+        return held(replace(subject, record={}), data, point)
+    return learn(subject, data, point, stop)
+
+
+def write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:
+    """The rows as CSV; a list becomes numbers with blanks between them."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for values in rows:
+        flat = {k: " ".join(f"{x:.6g}" for x in v) if isinstance(v, list) else v for k, v in values.items()}
+        writer.writerow(flat)
+    return write_atomic(path, stream.getvalue().encode())
+
+
+def smallest(rows: Sequence[dict[str, Any]], tolerance: float = 0.01) -> dict[str, Any]:
+    """The row with the fewest bits whose accuracy is within `tolerance` of the best one."""
+    best = max(r["accuracy"] for r in rows)
+    good = [r for r in rows if r["accuracy"] >= best - tolerance]
+    return min(good, key=lambda r: (r["weight_bits"], r["message_bits"], r["trace_bits"], -r["accuracy"]))

@@ -1,0 +1,41 @@
+"""The part of YAML that a file of ours uses, for PyYAML: no aliases, tags, or keys given twice."""
+
+from typing import Any
+
+import yaml
+
+from lavaghost.records import MAX_TEXT
+
+
+class Writer(yaml.SafeDumper):
+    """Writes a value that occurs twice twice, for `yaml.dump`."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write no anchor, so that no alias can be needed."""
+        return True
+
+
+class Reader(yaml.SafeLoader):
+    """Refuses what can expand without a bound, or mean something else to another reader, for `yaml.load`."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Look at the next event before it becomes a value."""
+        event: Any = self.peek_event()
+        if event.anchor is not None:  # an alias has one too
+            self._refuse("anchors and aliases are not used in a manifest", event)
+        if event.tag is not None:
+            self._refuse("tags are not used in a manifest", event)
+        if len(getattr(event, "value", "")) > MAX_TEXT:
+            self._refuse(f"a text longer than {MAX_TEXT} characters", event)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, each key once."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = sorted({key for key in keys if keys.count(key) > 1}) if len(keys) < 1000 else []
+        if twice or len(keys) != len(set(keys)):
+            self._refuse(f"the key {next(iter(twice), '')!r:.60} is given twice", node)
+        return super().construct_mapping(node, deep)
+
+    def _refuse(self, what: str, at: Any) -> None:
+        raise yaml.constructor.ConstructorError(None, None, what, at.start_mark)

@@ -1,0 +1,104 @@
+"""What every registered exporter must do; a new one is found by its entry point and checked here."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lavaghost import files
+from lavaghost.dynamics import initial_parameters
+from lavaghost.errors import OutputError
+from lavaghost.exporters import ELEMENTS, available, export, find
+from lavaghost.spec import Learning, Network, parse
+from lavaghost.trained import TrainedNetwork
+
+pytestmark = pytest.mark.parametrize("name", available())
+
+
+def trained_network(mechanism: str = "duplicate", seed: int = 0) -> TrainedNetwork:
+    network = parse(Network, {"layers": (6, 5, 4, 3), "mechanism": mechanism})
+    params = initial_parameters(network, seed)
+    return TrainedNetwork(network, Learning(rule="temporal"), params, 1 / 16, ("a", "b", "c"), "digits")
+
+
+def target(folder: Path, name: str) -> Path:
+    return folder / f"model{find(name).suffix}"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_it_says_what_it_is(name):
+    exporter = find(name)
+    assert exporter.name == name
+    assert exporter.suffix == "" or (exporter.suffix.startswith(".") and len(exporter.suffix) > 1)
+    assert exporter.summary
+    assert "\n" not in exporter.summary
+
+
+@pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
+def test_the_report_is_complete_and_true(name, mechanism, tmp_path):
+    report = export(trained_network(mechanism), name, target(tmp_path, name))
+    assert report.exporter == name
+    assert tuple(entry.element for entry in report.carries) == ELEMENTS
+    written = content(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in report.paths) == sorted(written)
+    assert report.bytes == sum(len(data) for data in written.values()) > 0
+
+
+def test_the_same_value_gives_the_same_bytes(name, tmp_path):
+    export(trained_network(), name, target(tmp_path / "a", name))
+    export(trained_network(), name, target(tmp_path / "b", name))
+    export(trained_network(seed=1), name, target(tmp_path / "b", name))
+    assert content(tmp_path / "a") != content(tmp_path / "b")
+    export(trained_network(), name, target(tmp_path / "b", name))
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_the_value_is_left_as_it_was(name, tmp_path):
+    trained, same = trained_network(), trained_network()
+    export(trained, name, target(tmp_path, name))
+    assert trained == same
+    np.testing.assert_array_equal(trained.params.weights[0], same.params.weights[0])
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_failure_while_writing_leaves_nothing_to_be_taken_for_a_result(name, tmp_path, monkeypatch, at):
+    calls = 0
+
+    def failing(real):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == at + 1:
+                raise OSError(28, "No space left on device")
+            return real(*args, **kwargs)
+
+        return call
+
+    wanted = target(tmp_path, name)
+    entry = export(trained_network(), name, target(tmp_path / "elsewhere", name)).paths[0]
+    entry = wanted / entry.relative_to(target(tmp_path / "elsewhere", name))
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", failing(os.fsync))
+        patch.setattr(files.os, "replace", failing(os.replace))
+        try:
+            export(trained_network(), name, wanted)
+        except OutputError as error:
+            assert "No space left" in str(error)  # noqa: PT017
+        else:
+            assert calls <= at
+            return
+    assert not entry.is_file()
+    # no temporary file stays behind
+    assert not [path for path in content(tmp_path) if Path(path).name.startswith(".")]
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error(name, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file"):
+        export(trained_network(), name, target(tmp_path / "file", name))
+    assert content(tmp_path) == {"file": b"in the way"}

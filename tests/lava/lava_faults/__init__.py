@@ -1,0 +1,1 @@
+"""Lava processes with faults, for tests of the session."""

@@ -1,0 +1,84 @@
+"""Small networks whose numbers reach both edges of the rate function, and sessions around them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.proc.ghost.process import ghost_network
+from lavaghost.lava_backend.proc.io.process import TeachingSource
+from lavaghost.lava_backend.quiet import quiet
+from lavaghost.lava_backend.session import Session, configuration
+from lavaghost.learning.ghosts import OnlineGhosts
+from lavaghost.learning.online import Course, course
+from lavaghost.learning.rules import Rule
+from lavaghost.spec import Ghosts, Learning, Network, Schedule
+
+PAIRS = [
+    ("duplicate", "temporal"),
+    ("duplicate", "prediction"),
+    ("learned", "temporal"),
+    ("learned", "prediction"),
+    ("online", "temporal"),
+]
+"""Every allowed pair of mechanism and rule."""
+SAMPLES = np.random.default_rng(0).random((4, 12))
+TARGETS = np.eye(4)[[2, 0, 3, 1]]
+
+
+def network(hidden: int = 1, **fields: Any) -> Network:
+    layers = (12, 9, 7, 8)[: hidden + 1]
+    schedule = Schedule(t_free_steps=4, t_nudge_steps=3, tau_steps=2, tau_ghost_steps=1.25)
+    return Network(
+        **{"layers": (*layers, 4), "schedule": schedule, "lam": 0.25, "beta": 0.5, "saturation": 0.8, **fields}
+    )
+
+
+def parameters(net: Network, seed: int = 1) -> Parameters:
+    """Larger than usual, with biases, so that rates saturate and ghosts do not cancel."""
+    draw = np.random.default_rng(seed)
+    params = initial_parameters(net, seed, np.float64)
+    return Parameters(*(tuple(2 * a + 0.1 * draw.standard_normal(a.shape) for a in group) for group in params))
+
+
+def plan(net: Network, rule: Any, eta: float = 2.0**-6, pretrain: int = 1, **fields: Any) -> Course:
+    """A course of three samples, after `pretrain` for ghosts that learn; `rule` by name or as an object."""
+    own: Any = rule if isinstance(rule, Rule) else None
+    named: Any = "temporal" if own else rule
+    learning = Learning(
+        rule=named,
+        batch_size=1,
+        momentum=0.0,
+        weight_decay=0.0,
+        eta=eta,
+        ghosts=Ghosts(pretrain_batches=pretrain),
+        **fields,
+    )
+    ghosts = OnlineGhosts(2.0**-5, 2.0**-6) if net.mechanism == "learned" else None
+    return course(net, learning, 3, rule=own, ghosts=ghosts)
+
+
+@contextmanager
+def taught(
+    net: Network,
+    params: Parameters,
+    course: Course | None,
+    model: str,
+    x: np.ndarray = SAMPLES,
+    y: np.ndarray = TARGETS,
+    **fields: Any,
+) -> Iterator[tuple[Session, Any]]:
+    """A session in which `net` is taught the rows of `x`, one trial each, and its process."""
+    with quiet():
+        ghosts = ghost_network(net, params, course, **fields)
+        source = TeachingSource(
+            samples=x, targets=y, order=lambda trial: trial % len(x), clock=Clock(net, course)
+        )
+    source.x_out.connect(ghosts.x_in)
+    source.y_out.connect(ghosts.y_in)
+    source.nudge_out.connect(ghosts.nudge_in)
+    with Session(ghosts, configuration(model), timeout_s=20) as session:
+        yield session, ghosts

@@ -1,0 +1,100 @@
+"""`deploy`: Lava's fixed-point simulator gives the reference's integers; nothing runs on the CPU in secret."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from lavaghost.cli.hardware import deploy_command
+from lavaghost.datasets import load as load_data
+from lavaghost.errors import LavaError, MissingError, SpecError
+from lavaghost.hardware.config import load
+from lavaghost.hardware.integer import IntegerNetwork, reference
+from lavaghost.lava_backend import deploy as module
+from lavaghost.lava_backend.deploy import build, missing_extension, refuse_python_models, require_target, run
+from lavaghost.spec import Learning, Network
+from lavaghost.trained import TrainedNetwork
+from lavaghost.training import train
+
+pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    data = load_data("digits")
+    network, learning = Network(layers=(64, 48, 10)), Learning(epochs=8, batch_size=32)
+    found = train(network, learning, data, diagnostics=False)
+    params = found.params.astype(np.float32)
+    trained = TrainedNetwork(network, learning, params, data.scale, tuple(range(10)), data.name)
+    return str(trained.save(tmp_path_factory.mktemp("deploy")))
+
+
+def made(layers: tuple[int, ...], shifts: tuple[int, ...]) -> IntegerNetwork:
+    rng = np.random.default_rng(0)
+    pairs = list(itertools.pairwise(layers))
+    weights = tuple(2 * rng.integers(-127, 128, (b, a)).astype(np.int32) for a, b in pairs)
+    biases = tuple(rng.integers(-9000, 9000, b).astype(np.int32) for _, b in pairs)
+    return IntegerNetwork(weights, biases, shifts, (1.0,) * len(layers))
+
+
+@pytest.mark.parametrize(("layers", "shifts"), [((5, 7, 4), (0, 0)), ((6, 9, 8, 5), (3, 8, 7))])
+def test_the_simulator_computes_the_reference(layers, shifts) -> None:
+    net = made(layers, shifts)
+    samples = np.random.default_rng(1).integers(0, 17, (40, layers[0])).astype(np.int32)
+    np.testing.assert_array_equal(run(net, samples, on_chip=False), reference(net, samples))
+
+
+def test_digits(model: str, capsys) -> None:
+    code = deploy_command.main(
+        [model, "--hardware", "loihi2_oheo_gulch", "--dataset", "digits", "--simulate", "--json"],
+        standalone_mode=False,
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert found["integer_exact"] is True
+    assert found["max_abs_difference"] == 0
+    assert found["samples"] == 360
+    assert abs(found["accuracy"] - found["float_accuracy"]) <= 0.005
+    assert found["status"] == "not tested on hardware"
+
+
+def test_without_the_extension_one_line_and_code_3(model: str) -> None:
+    assert missing_extension()
+    with pytest.raises(MissingError, match=r"needs Intel's Lava extension.*or add --simulate") as caught:
+        deploy_command.main(
+            [model, "--hardware", "loihi2_oheo_gulch", "--dataset", "digits"], standalone_mode=False
+        )
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+
+
+def test_an_incomplete_extension_is_no_way_to_the_cpu(model: str, monkeypatch) -> None:
+    """Even if the probe were fooled, nothing falls back to Python models."""
+    monkeypatch.setattr(module, "missing_extension", list)
+    with pytest.raises(MissingError, match="embedded_io"):
+        deploy_command.main(
+            [model, "--hardware", "loihi2_oheo_gulch", "--dataset", "digits", "--limit", "3"],
+            standalone_mode=False,
+        )
+
+
+def test_python_models_are_refused() -> None:
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    from lavaghost.lava_backend.quiet import quiet
+
+    with quiet():
+        _, _, chain = build(made((3, 4, 2), (0, 0)))
+        with pytest.raises(LavaError, match="would run on the CPU"):
+            refuse_python_models(chain)
+        from lavaghost.lava_backend.session import Session
+
+        with Session(chain[0], Loihi2SimCfg(select_tag="fixed_pt")), pytest.raises(LavaError, match="CPU"):
+            refuse_python_models(chain)
+
+
+def test_chips_that_lava_does_not_drive(model: str) -> None:
+    with pytest.raises(SpecError, match="Lava does not drive xylo_a2"):
+        require_target(load("xylo_a2"), simulate=True)
+    require_target(load("lava_cpu"), simulate=False)

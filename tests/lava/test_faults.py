@@ -1,0 +1,148 @@
+"""What goes wrong while a network learns ends soon, as an exception with the traceback, and leaves nothing.
+
+A user's rule runs inside the processes of either model, so it is what brings the faults in.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lava.magma.core.process.process import ProcessServer
+from lava_leaks import lava_children, open_files
+from lava_networks import SAMPLES, network, parameters, plan, taught
+
+from lavaghost.errors import LavaError
+from lavaghost.lava_backend.proc.ghost.process import ghost_network
+from lavaghost.lava_backend.proc.io.process import SampleSource
+from lavaghost.lava_backend.quiet import quiet
+from lavaghost.lava_backend.session import Session, configuration
+from lavaghost.learning.rules import Rule
+
+pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+
+SOON_S = 2.0
+MODELS = ("fused", "decomposed")
+
+
+def fault(kind: str) -> Any:
+    if kind == "raises":
+        raise ValueError("fault of a rule")
+    if kind == "exits":
+        sys.exit("fault of a rule")
+    if kind == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hangs":
+        time.sleep(60)
+    return np.zeros((2, 3))  # has a wrong shape
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("raises", r"failed: ValueError: fault of a rule[\s\S]*Traceback[\s\S]*in run_spk"),
+        ("exits", "failed: SystemExit: fault of a rule"),
+        ("is killed", "was ended by SIGKILL"),
+        ("hangs", r"no answer within the time-out of 0\.5 s"),
+        ("has a wrong shape", r"failed: ValueError: .*shape"),
+    ],
+)
+def test_a_rule_that(kind, text, model, capfd):
+    net = network()
+    course = plan(net, Rule("faulty", lambda local: fault(kind)))
+    with taught(net, parameters(net), course, model) as (session, _):
+        session.run(6, timeout_s=20)  # the seventh step is the first trial's last
+        start = time.monotonic()
+        with pytest.raises(LavaError, match=text):
+            session.run(20, timeout_s=0.5 if kind == "hangs" else 20)
+        assert time.monotonic() - start < SOON_S + 0.5
+        assert lava_children() == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_target_at_the_wrong_time(model):
+    net = network()
+    with taught(net, parameters(net), None, model) as (session, ghosts):
+        session.run(4, timeout_s=20)  # a network without a course has free phases only
+        assert session.get(ghosts.v_mem2).shape == (4,)
+    with quiet():
+        source: Any = SampleSource(samples=SAMPLES, trial_steps=7)
+        ghosts = ghost_network(net, parameters(net), plan(net, "temporal"))
+    source.s_out.connect(ghosts.x_in)
+    with Session(ghosts, configuration(model)) as session:
+        session.run(4, timeout_s=20)
+        with pytest.raises(LavaError, match="nudge_in is 0 in the nudged phase of trial 0; connect y_in"):
+            session.run(1, timeout_s=20)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_var_can_be_set_between_runs(model):
+    net = network()
+    with taught(net, parameters(net), plan(net, "temporal"), model) as (session, ghosts):
+        session.run(7, timeout_s=20)
+        value = np.arange(9.0)
+        session.set(ghosts.b1, value)
+        np.testing.assert_array_equal(session.get(ghosts.b1), value)
+
+
+def test_cycles_of_a_decomposed_network_leak_nothing():
+    net = network()
+    course = plan(net, "temporal")
+
+    def cycle() -> None:
+        with taught(net, parameters(net), course, "decomposed", export_after=[0]) as (session, ghosts):
+            session.run(7, timeout_s=20)
+            session.receive(ghosts.params_out)
+
+    cycle()
+    files, registered = open_files(), len(ProcessServer().processes)
+    for _ in range(2):
+        cycle()
+    assert open_files() <= files + 2
+    assert len(ProcessServer().processes) == registered
+
+
+HOST = """
+    import sys
+    from pathlib import Path
+    from lavaghost.datasets import load
+    from lavaghost.lava_backend import train
+    from lavaghost.spec import Learning, Network, Schedule
+    net = Network(layers=(64, 8, 10), schedule=Schedule(t_free_steps=3, t_nudge_steps=2))
+    learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, epochs=1000)
+    try:
+        train(net, learning, load("digits"), model=sys.argv[1], limit=8, looks=0, diagnostics=False,
+              out=Path(sys.argv[2]), report=lambda *at: print(*at, flush=True))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ctrl_c_keeps_the_last_checkpoint(model, tmp_path: Path):
+    command = [sys.executable, "-c", textwrap.dedent(HOST), model, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as program:
+        try:
+            assert program.stdout is not None
+            epochs = 0
+            for line in program.stdout:
+                epochs += "'epoch': " in line
+                if epochs == 3:
+                    break
+            os.killpg(program.pid, signal.SIGINT)
+            program.stdout.read()
+            assert program.wait(timeout=10) == 130
+        finally:
+            program.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    until = time.monotonic() + SOON_S
+    while lava_children() and time.monotonic() < until:
+        time.sleep(0.02)

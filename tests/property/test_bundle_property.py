@@ -1,0 +1,131 @@
+"""Whatever happens to the two files of a saved network, it loads equal or is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lavaghost.dynamics import initial_parameters
+from lavaghost.errors import ModelFileError
+from lavaghost.files import sha256
+from lavaghost.spec import Learning, Network, parse
+from lavaghost.trained import TrainedNetwork
+
+SETTINGS = settings(max_examples=150, deadline=None)
+
+
+def trained_network(dataset: str = "digits", labels=(0, "one", 2), record=None) -> TrainedNetwork:
+    network = parse(Network, {"layers": (4, 3, 3), "mechanism": "learned", "feedback": "random"})
+    params = initial_parameters(network, 0)
+    return TrainedNetwork(
+        network, Learning(epochs=1), params, 1 / 255, labels, dataset, record or {"accuracy": 0.9}
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("bundle")
+
+
+TRAINED = trained_network()
+MANIFEST, WEIGHTS = TRAINED._files()
+
+
+def write(folder: Path, manifest: bytes, weights: bytes) -> None:
+    (folder / "model.yaml").write_bytes(manifest)
+    (folder / "model.safetensors").write_bytes(weights)
+
+
+@st.composite
+def damaged(draw, content: bytes) -> bytes:
+    at = draw(st.integers(0, len(content) - 1))
+    kind = draw(st.sampled_from(["flip", "cut", "insert", "remove"]))
+    if kind == "flip":
+        return content[:at] + bytes([content[at] ^ draw(st.integers(1, 255))]) + content[at + 1 :]
+    if kind == "cut":
+        return content[:at]
+    if kind == "insert":
+        return content[:at] + draw(st.binary(min_size=1, max_size=20)) + content[at:]
+    return content[:at] + content[at + draw(st.integers(1, 50)) :]
+
+
+def loads_equal_or_not_at_all(folder: Path) -> None:
+    try:
+        found = TrainedNetwork.load(folder)
+    except ModelFileError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert found == TRAINED
+
+
+@SETTINGS
+@given(damaged(MANIFEST))
+def test_a_damaged_manifest(folder, content):
+    write(folder, content, WEIGHTS)
+    loads_equal_or_not_at_all(folder)
+
+
+@SETTINGS
+@given(damaged(WEIGHTS))
+def test_damaged_weights(folder, content):
+    write(folder, MANIFEST, content)
+    if content == WEIGHTS:
+        return
+    with pytest.raises(ModelFileError):
+        TrainedNetwork.load(folder)
+
+
+@SETTINGS
+@given(damaged(WEIGHTS))
+def test_damaged_weights_under_a_forged_hash(folder, content):
+    # numbers may now be others, but names, shapes and types cannot, and nothing else may be raised
+    values = yaml.safe_load(MANIFEST)
+    values["weights"] |= {"sha256": sha256(content), "bytes": len(content)}
+    write(folder, yaml.safe_dump(values).encode(), content)
+    try:
+        found = TrainedNetwork.load(folder)
+    except ModelFileError:
+        return
+    for name, array in found.params.named().items():
+        assert array.shape == TRAINED.params.named()[name].shape
+        assert np.isfinite(array).all()
+
+
+@SETTINGS
+@given(damaged(MANIFEST), damaged(MANIFEST))
+def test_an_unsealed_manifest_with_two_faults(folder, first, second):
+    # the halves of two damaged files, without the checksum's line: other values, or a refusal, never a crash
+    content = first[: len(first) // 2] + second[len(second) // 2 :].rpartition(b"#")[0]
+    write(folder, content, WEIGHTS)
+    try:
+        found = TrainedNetwork.load(folder)
+    except ModelFileError:
+        return
+    assert found.params.named().keys() == TRAINED.params.named().keys()
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@SETTINGS
+@given(
+    TEXT, st.lists(TEXT | st.integers(-9, 9), min_size=3, max_size=3, unique=True), st.dictionaries(TEXT, JSON)
+)
+def test_any_texts_and_records_come_back(folder, dataset, labels, record):
+    trained = trained_network(dataset, tuple(labels), record)
+    trained.save(folder)
+    again = TrainedNetwork.load(folder)
+    assert (again.dataset, again.labels, again.record) == (dataset, tuple(labels), record or {"accuracy": 0.9})
+    assert again == trained

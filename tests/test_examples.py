@@ -1,0 +1,32 @@
+"""Every example runs, to the end, in a folder of its own."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example: Path, tmp_path: Path) -> None:
+    """It exits with 0 and says something."""
+    if "lava_backend" in example.read_text(encoding="utf-8") and find_spec("lava") is None:
+        pytest.skip("needs Lava")
+    done = subprocess.run(
+        [sys.executable, str(example), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={"MPLBACKEND": "Agg", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_there_are_three() -> None:
+    """The README promises them."""
+    assert len(EXAMPLES) >= 3

@@ -1,0 +1,134 @@
+"""The one-way arrows of docs/architecture.md, read from the source: no module is imported here."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ROOMS = (
+    "errors",
+    "files",
+    "widths",
+    "arithmetic",
+    "loihi",
+    "spec",
+    "datasets",
+    "dynamics",
+    "engines",
+    "learning",
+    "records",
+    "strict_yaml",
+    "manifest",
+    "weights",
+    "trained",
+    "checkpoint",
+    "training",
+    "hardware",
+    "lava_backend",
+    "exporters",
+    "verify",
+    "evaluation",
+    "quantize",
+    "plots",
+    "config",
+    "integer_training",
+    "precision",
+    "pipeline",
+    "cli",
+)
+"""Lowest first; a module imports rooms below its own, and its own."""
+
+FOREIGN = {
+    "lava": {"lava_backend"},
+    "onnx": {"exporters", "verify"},
+    "onnxruntime": {"exporters", "verify"},
+    "torch": set[str](),
+    "sklearn": set[str](),
+    "click": {"cli"},
+    "rich": {"cli"},
+    "matplotlib": {"plots", "hardware"},
+}
+"""Packages that only these rooms may import."""
+
+
+def modules() -> dict[Path, str]:
+    """Every source file of the package, and its room."""
+    found = {}
+    for path in sorted((ROOT / "lavaghost").rglob("*.py")):
+        parts = path.relative_to(ROOT / "lavaghost").with_suffix("").parts
+        if parts != ("__init__",):
+            found[path] = parts[0]
+    return found | dict.fromkeys(sorted((ROOT / "exporters").rglob("*.py")), "exporters")
+
+
+def imported(source: str) -> Iterator[str]:
+    """Dotted names that `source` imports, wherever in the file; `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            yield from (f"{dots}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def faults(room: str, source: str) -> list[str]:
+    """Which imports of a module of `room` go the wrong way."""
+    found = []
+    for name in imported(source):
+        top, _, rest = name.partition(".")
+        if top == "lavaghost":
+            other = rest.split(".")[0]
+            if other not in ROOMS and other != "__version__":
+                found.append(f"{name}: {other!r} is not a room")
+            elif other in ROOMS and ROOMS.index(other) > ROOMS.index(room):
+                found.append(f"{name}: room {other!r} stands above {room!r}")
+        elif top in ("", "exporters", "hw_configs", "tests", "benchmarks", "scripts"):
+            found.append(f"{name}: name the installed package in full")
+        elif top in FOREIGN and room not in FOREIGN[top]:
+            allowed = ", ".join(sorted(FOREIGN[top])) or "nobody"
+            found.append(f"{name}: {top} is for {allowed}")
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
+    room = modules()[path]
+    assert room in ROOMS, f"room {room!r} has no rank: add it here and to docs/architecture.md"
+    assert faults(room, path.read_text(encoding="utf-8")) == []
+
+
+def test_the_package_itself_imports_nothing_of_its_own() -> None:
+    source = (ROOT / "lavaghost" / "__init__.py").read_text(encoding="utf-8")
+    assert [name for name in imported(source) if name.startswith(("lavaghost", "."))] == []
+
+
+def test_the_documentation_lists_rooms_in_this_order() -> None:
+    lines = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    listed = [name for row in rows for name in row.replace("`", " ").replace(",", " ").split()]
+    known = [name for name in listed if name in ROOMS]
+    assert known == sorted(known, key=ROOMS.index)
+    assert set(known) >= {"errors", "spec", "dynamics", "engines", "learning", "training", "cli"}
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("dynamics", "from lavaghost.engines import Trial"),
+        ("dynamics", "def f():\n    import lavaghost.cli"),
+        ("learning", "from lavaghost import training"),
+        ("errors", "import lavaghost.spec"),
+        ("engines", "from . import stepped"),
+        ("engines", "import lava.magma"),
+        ("training", "import torch"),
+        ("datasets", "from sklearn.datasets import load_digits"),
+        ("trained", "import onnx"),
+        ("cli", "import exporters"),
+        ("spec", "from lavaghost.nowhere import x"),
+    ],
+)
+def test_a_wrong_arrow_is_seen(room: str, source: str) -> None:
+    assert len(faults(room, source)) == 1

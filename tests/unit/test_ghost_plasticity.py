@@ -1,0 +1,197 @@
+"""Long-term plasticity of learned ghosts: its equations, its end point, its gate, and when it is applied."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lavaghost.engines.equilibrium import Equilibrium
+from lavaghost.engines.stepped import Stepped
+from lavaghost.learning.ghosts import GhostPlasticity
+from lavaghost.learning.methods import Ghost
+from lavaghost.learning.optimiser import Momentum
+from lavaghost.spec import Ghosts, Learning
+from tests.strategies import Problem, fast, problem
+
+LAYERS = (6, 12, 10, 4)
+
+
+def learned(batch: int = 40, copied: bool = False, **fields) -> Problem:
+    return problem(LAYERS, batch, mechanism="learned", copied=copied, lam=0.01, **fields)
+
+
+def engine_of(p: Problem, kind: str):
+    if kind == "stepped":
+        return Stepped(p.network)
+    return Equilibrium(p.network, len(p.x), free_sweeps=30, dtype=np.float64)
+
+
+def snapshot(p: Problem) -> dict[str, np.ndarray]:
+    return {name: a.copy() for name, a in p.params.named().items()}
+
+
+@pytest.mark.parametrize("kind", ["equilibrium", "stepped"])
+def test_a_change_is_the_documented_equation(kind):
+    p = learned(schedule=fast(t_free_steps=100))
+    before = snapshot(p)
+    ghosts = GhostPlasticity(Ghosts(mu=0.4, mu_inhibition=0.2))
+    trial = engine_of(p, kind).trial(p.params, p.x, p.target)
+    free = [a.copy() for a in trial.free]
+    ghosts.observe(trial)
+    ghosts.apply(p.params)
+    for k in (1, 2):
+        r, above = free[k - 1], free[k]
+        v = r @ before[f"ghost_weights.{k}"].T + before[f"ghost_biases.{k}"]
+        g = v if k == 2 else np.maximum(v, 0)
+        step = 0.4 / (np.square(r).sum(axis=1).mean() + 1)
+        step_i = 0.2 / (np.square(g).sum(axis=1).mean() + 0.1)
+        error = above - g
+        left = above @ p.params.feedback_of(k).T - g @ before[f"ghost_inhibition.{k}"].T
+        wanted = {
+            "ghost_weights": step * np.einsum("bj,bi->ji", error, r) / 40,
+            "ghost_biases": step * error.mean(axis=0),
+            "ghost_inhibition": step_i * np.einsum("bj,bi->ji", left, g) / 40,
+        }
+        for field, change in wanted.items():
+            name = f"{field}.{k}"
+            np.testing.assert_allclose(
+                p.params.named()[name] - before[name], change, rtol=1e-9, atol=1e-9 * np.abs(change).max()
+            )
+
+
+def test_plasticity_waits_for_the_end_of_the_trial_and_leaves_the_network_alone():
+    p = learned()
+    before = snapshot(p)
+    ghosts = GhostPlasticity(Ghosts())
+    ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
+    for name, array in p.params.named().items():
+        np.testing.assert_array_equal(array, before[name])
+    ghosts.apply(p.params)
+    for name, array in p.params.named().items():
+        assert np.array_equal(array, before[name]) == (not name.startswith("ghost_")), name
+
+
+def test_exact_ghosts_are_a_fixed_point():
+    p = learned(copied=True)
+    before = snapshot(p)
+    ghosts = GhostPlasticity(Ghosts())
+    ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
+    ghosts.apply(p.params)
+    assert ghosts.ready
+    for name, array in p.params.named().items():
+        np.testing.assert_allclose(array, before[name], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("feedback", ["tied", "random"])
+def test_learning_approaches_the_copy_and_its_residual_falls(feedback):
+    """On fresh samples the residual, at first that of ghosts which do little, falls by more than five times."""
+    p = learned(batch=1, feedback=feedback)
+    learning = Learning(rule="temporal", batch_size=40)
+    method = Ghost(p.network, learning)
+    rng = np.random.default_rng(0)
+    params, target = p.params.astype(np.float32), np.zeros((40, 4), np.float32)
+    seen = []
+    for _ in range(800):
+        x = rng.normal(size=(40, 6)).astype(np.float32)
+        trial = method.engine.trial(params, x, target)
+        seen.append(
+            max(
+                np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(trial.left_over, trial.whole, strict=True)
+            )
+        )
+        assert method.ghosts is not None
+        method.ghosts.observe(trial)
+        method.ghosts.apply(params)
+    assert seen[0] > 0.9
+    assert np.mean(seen[-10:]) < 0.18
+
+
+@pytest.mark.parametrize(("mu", "stable"), [(0.5, True), (1.9, True), (50.0, False)])
+def test_the_step_is_stable_below_two_and_diverges_far_above(mu, stable):
+    """One batch over and over: the normalised step contracts every direction if mu < 2 (largest eigenvalue <= 1)."""
+    p = learned(copied=True).change(lam=1e-9)
+    p.params.ghost_weights[1][:] += 0.1
+    ghosts = GhostPlasticity(Ghosts(mu=mu, mu_inhibition=1e-9, gate=1e9))
+    # the output's ghosts are linear, so their errors obey a linear recursion
+    sizes = []
+    for _ in range(25):
+        trial = engine_of(p, "equilibrium").trial(p.params, p.x, p.target)
+        sizes.append(np.linalg.norm(trial.free[2] - trial.ghost_rate[1]))
+        if sizes[-1] > 1e6 * sizes[0]:
+            break
+        ghosts.observe(trial)
+        ghosts._pending[0] = tuple(0 * a for a in ghosts._pending[0])  # type: ignore[assignment]
+        ghosts.apply(p.params)
+    if stable:
+        assert all(later <= earlier for earlier, later in pairwise(sizes))
+        assert sizes[-1] < 0.9 * sizes[0]
+    else:
+        assert sizes[-1] > 10 * sizes[0]
+
+
+@pytest.mark.parametrize("gate", [0.01, 10.0])
+def test_the_gate_holds_the_network_but_not_the_ghosts(gate):
+    p = learned()
+    learning = Learning(rule="temporal", batch_size=40, ghosts=Ghosts(gate=gate))
+    params = p.params.astype(np.float32)
+    before = {name: a.copy() for name, a in params.named().items()}
+    method = Ghost(p.network, learning)
+    optimiser = Momentum(params, 0.9, 1e-4)
+    factors = method.factors(params, p.x.astype(np.float32), p.target.astype(np.float32))
+    optimiser.apply(params, factors, 0.1)
+    method.after_step(params, optimiser, 0.1)
+    held = gate == 0.01
+    assert all(f is None for f in factors) == held
+    assert method.waited() == held
+    assert method.waited() == 0
+    for name, array in params.named().items():
+        network_own = name.startswith(("weights", "biases"))
+        assert np.array_equal(array, before[name]) == (network_own and held), name
+
+
+def test_the_worst_layer_decides_the_gate():
+    p = learned(copied=True)
+    p.params.ghost_inhibition[0][:] = 0
+    ghosts = GhostPlasticity(Ghosts(gate=0.6))
+    ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
+    assert not ghosts.ready
+    assert ghosts.waited == 1
+
+
+def test_a_residual_that_is_not_a_number_keeps_the_gate_closed():
+    p = learned(copied=True)
+    trial = engine_of(p, "equilibrium").trial(p.params, p.x, p.target)
+    ghosts = GhostPlasticity(Ghosts())
+    ghosts.observe(trial._replace(left_over=tuple(np.full_like(a, np.nan) for a in trial.left_over)))
+    assert not ghosts.ready
+    assert ghosts.waited == 1
+
+
+def test_ghosts_follow_the_steps_of_the_weights_that_they_copy():
+    """Exact ghosts stay exact while the network learns: G_k += dW_{k+1}, c_k += db_{k+1}."""
+    p = learned(copied=True, feedback="random")
+    method = Ghost(p.network, Learning(rule="temporal", batch_size=40, free_sweeps=30))
+    params, x, target = p.params.astype(np.float32), p.x.astype(np.float32), p.target.astype(np.float32)
+    start = params.weights[1].copy()
+    optimiser = Momentum(params, 0.9, 1e-4)
+    for _ in range(20):
+        optimiser.apply(params, method.factors(params, x, target), 0.05)
+        method.after_step(params, optimiser, 0.05)
+    assert np.abs(params.weights[1] - start).max() > 1e-2
+    for k in range(2):
+        np.testing.assert_allclose(params.ghost_weights[k], params.weights[k + 1], rtol=0, atol=2e-5)
+        np.testing.assert_allclose(params.ghost_biases[k], params.biases[k + 1], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("engine", ["equilibrium", "stepped"])
+def test_pretraining_moves_ghosts_alone(engine):
+    p = learned(schedule=fast(t_free_steps=40))
+    precision = np.float64 if engine == "stepped" else np.float32
+    params = p.params.astype(precision)
+    before = {name: a.copy() for name, a in params.named().items()}
+    method = Ghost(p.network, Learning(rule="temporal", engine=engine, batch_size=40))
+    assert method.pretrain_batches == 600
+    method.pretrain(params, p.x.astype(precision), p.target.astype(precision))
+    for name, array in params.named().items():
+        assert array.dtype == precision
+        assert np.array_equal(array, before[name]) == (not name.startswith("ghost_")), name

@@ -1,0 +1,298 @@
+"""Rules, remedies, cost and the commands `map` and `hardware`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lavaghost.cli.hardware import hardware_command, map_command
+from lavaghost.dynamics import initial_parameters
+from lavaghost.errors import SpecError
+from lavaghost.hardware.activity import Activity, measure
+from lavaghost.hardware.config import load
+from lavaghost.hardware.draw import draw
+from lavaghost.hardware.findings import Plan, Unknown, Violation
+from lavaghost.hardware.mapper import map_network, remedied
+from lavaghost.hardware.nodes import Dense, OneToOne, build
+from lavaghost.hardware.report import make
+from lavaghost.hardware.rules import RULES
+from lavaghost.hardware.traffic import traffic
+from lavaghost.hardware.usage import Usage, usage
+from lavaghost.spec import Learning, Network, Schedule
+from lavaghost.trained import TrainedNetwork
+
+LOIHI1 = load("loihi1")
+DIGITS = Network(layers=(64, 20, 10), schedule=Schedule(t_free_steps=8, t_nudge_steps=4))
+KEYS = {
+    "fits",
+    "violations",
+    "cores",
+    "cores_lower_bound",
+    "utilization",
+    "energy_j",
+    "latency_s",
+    "overhead_learning",
+    "unknown",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hw")
+    params = initial_parameters(DIGITS, 0).astype(np.float32)
+    return str(TrainedNetwork(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(folder))
+
+
+def run_map(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
+    capsys.readouterr()
+    code = map_command.main([*arguments, "--json"], standalone_mode=False)
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
+@pytest.mark.parametrize("feedback", ["tied", "random"])
+def test_nodes_are_those_of_the_manifest(mechanism, feedback) -> None:
+    """Populations and projections agree with what the manifest says of the same network, sizes too."""
+    from lavaghost.manifest import populations, projections
+
+    network = Network(layers=(7, 6, 5, 4), mechanism=mechanism, feedback=feedback)
+    graph = build(network, "learning")
+    assert {(p.name, p.role, p.size) for p in graph.populations} == {
+        (p.name, p.role, p.size) for p in populations(network)
+    }
+    kinds = {"feedforward": "feedforward", "feedback": "feedback", "ghost_in": "ghost", "inhibition": "ghost"}
+    assert {(c.source, c.target, kinds[c.kind], isinstance(c, OneToOne)) for c in graph.connections} == {
+        (p.source, p.target, p.kind, p.one_to_one is True) for p in projections(network)
+    }
+    inference = build(network, "inference")
+    assert [p.name for p in inference.populations] == ["input", "hidden.1", "hidden.2", "output"]
+    assert not any(c.plastic for c in inference.connections)
+
+
+def test_random_feedback_is_not_plastic() -> None:
+    tied = build(Network(layers=(7, 6, 5)), "learning")
+    random = build(Network(layers=(7, 6, 5), feedback="random"), "learning")
+    assert all(c.plastic for c in tied.connections)
+    assert {c.kind for c in random.connections if not c.plastic} == {"feedback", "inhibition"}
+
+
+def test_every_violation_at_once() -> None:
+    """Neurons, axons of both kinds and memory of several layers, and what concerns the whole network."""
+    found = map_network(
+        Network(layers=(5000, 3000, 2000, 10)), LOIHI1, "learning", Plan(weight_bits=7, cores=2)
+    )
+    resources = {(v.layer, v.resource) for v in found.violations}
+    assert {
+        ("hidden.1", "neurons_per_core"),
+        ("hidden.1", "input_axons_per_core"),
+        ("hidden.1", "synapse_bits_per_core"),
+        ("hidden.2", "neurons_per_core"),
+        ("hidden.2", "output_axons_per_core"),
+        ("ghost.1", "synapse_bits_per_core"),
+        ("network", "weight_bits"),
+        ("network", "cores"),
+    } <= resources
+    assert all(v.used > v.limit and v.remedy for v in found.violations)
+    assert not found.cores
+
+
+def test_the_weight_remedy_works() -> None:
+    """A layer kept whole: the remedy names a width, and with that width it fits."""
+    network = Network(layers=(300, 500, 10))
+    (violation,) = map_network(network, LOIHI1, plan=Plan(split=False)).violations
+    assert violation.line("loihi1").startswith(
+        "hidden.1: 1,344,000 synapse bits > 1,048,576 per core on loihi1; use 5-bit weights or 2 cores"
+    )
+    assert map_network(network, LOIHI1, plan=Plan(split=False, weight_bits=5)).fits
+    assert not map_network(network, LOIHI1, plan=Plan(split=False, weight_bits=6)).fits
+    assert map_network(network, LOIHI1).needed == 2
+
+
+def test_the_remedies_for_one_core_work() -> None:
+    """Width and number of cores that are named, for the layer and for the network, do what they promise."""
+    network = Network(layers=(300, 500, 10))
+    layer, whole = map_network(network, LOIHI1, "learning", Plan(cores=1)).violations[:2]
+    width = int(whole.remedy.partition("--weight-bits ")[2].rstrip(")"))
+    assert f"use {width}-bit weights or 2 cores" in layer.remedy
+    assert "use 2 cores (--cores 2) or" in whole.remedy
+    assert map_network(network, LOIHI1, "learning", Plan(cores=1, weight_bits=width)).fits
+    assert not map_network(network, LOIHI1, "learning", Plan(cores=1, weight_bits=8)).fits
+    assert map_network(network, LOIHI1, "learning", Plan(cores=2)).fits
+
+
+def test_remedies_lower_the_bits_only_as_far_as_needed() -> None:
+    network = Network(layers=(2000, 8000, 10))
+    full = map_network(network, LOIHI1)
+    assert not full.fits
+    mended = remedied(network, LOIHI1, "inference", Plan())
+    assert mended.fits
+    assert mended.plan.weight_bits == 6
+    assert mended.needed <= 128
+    assert remedied(DIGITS, LOIHI1, "inference", Plan()).plan == Plan()
+
+
+def test_no_learning_on_truenorth() -> None:
+    found = map_network(DIGITS, load("truenorth"), "learning", Plan(weight_bits=1))
+    (violation,) = found.violations
+    assert (violation.resource, violation.limit) == ("plastic_synapses", 0)
+    assert "--phase inference" in violation.remedy
+    assert map_network(DIGITS, load("truenorth"), "inference", Plan(weight_bits=1)).fits
+
+
+def test_a_missing_figure_is_unknown_and_not_good() -> None:
+    found = map_network(DIGITS, load("loihi2_oheo_gulch"))
+    assert found.fits
+    assert any("input_axons" in text for text in found.unknown)
+    assert any("192 KB" in text for text in found.unknown)
+    report = make(DIGITS, load("loihi2_oheo_gulch"), "inference", Plan())
+    assert report.cost is not None
+    assert report.cost.energy_j is None
+    assert report.cost.latency_s is None
+    assert any("energy of synapse" in text for text in report.unknown)
+
+
+def test_a_rule_and_a_kind_of_node_of_ones_own() -> None:
+    def even(case):
+        yield Unknown("evenness is not known")
+        if case.graph.neurons % 2 == 0:
+            yield Violation(
+                "network", "evenness", case.graph.neurons, 1, "neurons", "use one neuron more", "network"
+            )
+
+    found = map_network(DIGITS, LOIHI1, rules=(*RULES, even))
+    assert not found.fits
+    assert "evenness is not known" in found.unknown
+
+    class Sparse(tuple):
+        pass
+
+    with pytest.raises(TypeError, match="no usage of Sparse"):
+        usage(Sparse(), LOIHI1, 8, 1)
+    usage.register(Sparse, lambda node, hardware, weight_bits, n_post: Usage(synapses=5))
+    assert usage(Sparse(), LOIHI1, 8, 1).synapses == 5
+
+
+def test_placement_shortens_the_way() -> None:
+    network = Network(layers=(784, 1000, 1000, 10))
+    mapping = map_network(network, LOIHI1, "learning")
+    moved = traffic(mapping, make(network, LOIHI1, "learning", Plan()).activity)
+    assert moved is not None
+    assert moved.position is not None
+    assert len(set(moved.position)) == len(mapping.cores)
+    assert moved.hops_per_step is not None
+    # in the order of packing it is 146,000 tiles; at random 250,000
+    assert moved.hops_per_step < 120_000
+
+
+def test_activity_is_measured() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((6, 64)) * (rng.random((6, 64)) < 0.5)
+    target = np.eye(10)[[0, 1, 2, 3, 4, 5]]
+    params = initial_parameters(DIGITS, 0)
+    found = measure(DIGITS, params, x, target)
+    assert found.steps == 12
+    assert set(found.graded) == {"input", "hidden.1", "output", "ghost.1"}
+    assert found.graded["input"] == np.count_nonzero(x) / x.size
+    assert 0 < found.graded["hidden.1"] < 1
+    assert all(0 <= rate <= 1 for rate in (*found.graded.values(), *found.spikes.values()))
+    free = measure(DIGITS, params, x, None)
+    assert free.steps == 8
+    assert "ghost.1" not in free.graded
+
+
+def test_less_activity_costs_less() -> None:
+    report = make(DIGITS, LOIHI1, "inference", Plan())
+    rates = {"input": 0.1, "hidden.1": 0.2, "output": 0.0}
+    quiet = make(DIGITS, LOIHI1, "inference", Plan(), activity=Activity(8, rates, rates, "made up"))
+    assert report.cost is not None
+    assert quiet.cost is not None
+    # 64 * 20 * 0.1 + 20 * 10 * 0.2 = 168 events of 35.5 pJ a step
+    assert quiet.cost.parts["synapses"] == pytest.approx(8 * 168 * 35.5e-12)
+    assert (quiet.cost.energy_j or 0) < (report.cost.energy_j or 0)
+
+
+def test_map_prints_one_object(model: str, capsys, tmp_path: Path) -> None:
+    plot = tmp_path / "chip.png"
+    arguments = (model, "--hardware", "loihi1", "--phase", "learning", "--dataset", "digits", "--limit", "20")
+    code, found = run_map(capsys, *arguments, "--plot", str(plot))
+    assert code == 0
+    assert set(found) >= KEYS
+    assert found["fits"] is True
+    assert (found["cores"], found["cores_lower_bound"]) == (1, 1)
+    assert found["energy_j"] > 0
+    assert found["latency_s"] > 0
+    assert found["tested_on_hardware"] is False
+    assert found["published"][0]["energy_j"] == 0.59e-3
+    assert all(row["source"] for row in found["constants"] if row["value"] is not None)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_map_says_no(model: str, capsys) -> None:
+    code, found = run_map(capsys, model, "--hardware", "xylo_a2")
+    assert code == 1
+    assert found["fits"] is False
+    (violation,) = found["violations"]
+    assert set(violation) == {"layer", "resource", "used", "limit", "unit", "remedy"}
+    assert (violation["layer"], violation["used"], violation["limit"]) == ("output", 10, 8)
+    assert map_command.main([model, "--hardware", "xylo_a2"], standalone_mode=False) == 1
+    assert "output: 10 outputs > 8 on xylo_a2; use at most 8 classes" in capsys.readouterr().err
+
+
+def test_apply_applies(model: str, capsys) -> None:
+    code, found = run_map(capsys, model, "--hardware", "truenorth")
+    assert code == 1
+    assert "--weight-bits 1" in found["violations"][0]["remedy"]
+    code, found = run_map(capsys, model, "--hardware", "truenorth", "--apply")
+    assert code == 0
+    assert found["weight_bits"] == 1
+
+
+def test_pictures(tmp_path: Path) -> None:
+    report = make(Network(layers=(784, 900, 10)), LOIHI1, "learning", Plan())
+    assert b"<svg" in draw(report, tmp_path / "a.svg").read_bytes()
+    loihi2 = make(Network(layers=(3000, 3000, 10)), load("loihi2_oheo_gulch"), "inference", Plan())
+    assert draw(loihi2, tmp_path / "b.png").stat().st_size > 10_000
+    with pytest.raises(SpecError, match=r"\.png or \.svg"):
+        draw(report, tmp_path / "a.pdf")
+    with pytest.raises(SpecError, match="mend the violations"):
+        draw(make(DIGITS, load("xylo_a2"), "inference", Plan()), tmp_path / "a.png")
+
+
+def test_hardware_lists_sources(capsys) -> None:
+    hardware_command.main(["--json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    assert "loihi1" in found
+    for chip in found.values():
+        for figure in chip["figures"]:
+            assert {"figure", "value", "unit", "source", "confidence"} <= set(figure)
+            assert figure["value"] is None or (figure["source"] and figure["confidence"])
+    hardware_command.main(["--schema"], standalone_mode=False)
+    assert "properties" in json.loads(capsys.readouterr().out)
+    hardware_command.main(["xylo_a2"], standalone_mode=False)
+    assert "Rockpool" in capsys.readouterr().err
+
+
+def test_a_large_network_maps_from_its_shapes() -> None:
+    """10^8 synapses without a weight: a few megabytes and well below seconds."""
+    import time
+    import tracemalloc
+
+    tracemalloc.start()
+    start = time.perf_counter()
+    report = make(Network(layers=(10_000, 9_990, 10)), load("loihi2_oheo_gulch"), "learning", Plan())
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert report.mapping.graph.synapses > 10**8
+    assert seconds < 5
+    assert peak < 50e6
+
+
+def test_relays_add_up_all_inputs() -> None:
+    graph = map_network(Network(layers=(10_000, 50, 10)), LOIHI1).graph
+    pieces = [c for c in graph.connections if c.source == "input"]
+    assert [(c.first, c.n_pre) for c in pieces if isinstance(c, Dense)] == [
+        (0, 4096),
+        (4096, 4096),
+        (8192, 1808),
+    ]

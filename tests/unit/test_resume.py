@@ -1,0 +1,261 @@
+"""A run that is killed at any moment, again and again, ends with the bits of one that was not."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lavaghost.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.datasets import Dataset
+from lavaghost.errors import ModelFileError
+from lavaghost.spec import Ghosts, Learning, Network
+from lavaghost.training import fingerprint, identity, train
+from tests.strategies import fast
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RUNS = {
+    "duplicate": (
+        Network(layers=(64, 32, 10)),
+        Learning(epochs=6, batch_size=48, eta=0.05, momentum=0.9),
+    ),
+    "learned": (
+        Network(layers=(64, 24, 16, 10), mechanism="learned", lam=0.01),
+        Learning(
+            rule="temporal",
+            epochs=5,
+            batch_size=48,
+            eta=0.05,
+            # some batches wait at the gate, so that its count is resumed too
+            ghosts=Ghosts(pretrain_batches=40, gate=0.75),
+        ),
+    ),
+    "stepped": (
+        Network(layers=(64, 12, 10), schedule=fast()),
+        Learning(engine="stepped", epochs=4, batch_size=48, eta=0.05),
+    ),
+}
+
+CHILD = """
+import os
+import signal
+import sys
+from pathlib import Path
+from lavaghost.datasets import load
+from lavaghost.training import train
+from tests.unit.test_resume import RUNS
+
+network, learning = RUNS[sys.argv[1]]
+report_to_die_at, seconds_to_live, write_to_die_at = int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+reports = writes = 0
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+fsync = os.fsync
+
+def counted_fsync(handle):
+    # as if the machine failed while it writes, before a file has its name
+    global writes
+    writes += 1
+    if writes == write_to_die_at:
+        die()
+    fsync(handle)
+
+os.fsync = counted_fsync
+
+def report(done, total, row):
+    global reports
+    reports += 1
+    if reports == 1 and seconds_to_live:
+        # unhandled, SIGALRM ends the process at once, wherever it is
+        signal.setitimer(signal.ITIMER_REAL, seconds_to_live)
+    if reports == report_to_die_at:
+        die()
+
+train(network, learning, load("digits"), out=Path(sys.argv[2]), resume=True, report=report)
+"""
+
+
+def attempt(name: str, out: Path, *, report: int = 0, seconds: float = 0.0, write: int = 0) -> bool:
+    """Train in a process of its own; whether it came to its end.
+
+    It dies at its `report`-th report, `seconds` after its first one, or in its `write`-th write; 0 is never.
+    """
+    arguments = [name, str(out), str(report), str(seconds), str(write)]
+    child = subprocess.run([sys.executable, "-c", CHILD, *arguments], cwd=ROOT, check=False)
+    assert child.returncode in (0, -signal.SIGKILL, -signal.SIGALRM)
+    return child.returncode == 0
+
+
+def same_bits(a: Path, b: Path, name: str, data: Dataset) -> None:
+    network, learning = RUNS[name]
+    owner = identity(network, learning, fingerprint(data))
+    left, right = load_checkpoint(a, network, owner), load_checkpoint(b, network, owner)
+    assert left is not None
+    assert right is not None
+    assert (left.epoch, left.history) == (right.epoch, right.history) == (learning.epochs, right.history)
+    for group in ("params", "velocity"):
+        first, second = getattr(left, group), getattr(right, group)
+        first, second = (x if group == "velocity" else x.named() for x in (first, second))
+        for key, array in first.items():
+            assert array.tobytes() == second[key].tobytes(), key
+
+
+@pytest.mark.parametrize("name", ["duplicate", "learned"])
+def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path, digits, name):
+    network, learning = RUNS[name]
+    plain = train(network, learning, digits, out=tmp_path / "plain")
+    out = tmp_path / "killed"
+    # before the first checkpoint: of the learned ghosts, in the midst of pre-training
+    assert not attempt(name, out, report=1 if name == "duplicate" else 20)
+    assert (out / FILE_NAME).exists() == (name == "duplicate")
+    # in the midst of the first epoch, then of a later one
+    assert not attempt(name, out, report=60)
+    assert not attempt(name, out, report=45)
+    rng = random.Random(name)
+    for _ in range(2):  # wherever it happens to be, a step or the writing of a checkpoint
+        attempt(name, out, seconds=rng.uniform(0.001, 0.02))
+    assert attempt(name, out)
+    same_bits(tmp_path / "plain", out, name, digits)
+    if name == "learned":
+        assert sum(row["waited"] for row in plain.history) > 0
+
+
+def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(tmp_path, digits):
+    network, learning = RUNS["duplicate"]
+    train(network, learning, digits, out=tmp_path / "plain")
+    out = tmp_path / "killed"
+    assert not attempt("duplicate", out, write=3)
+    owner = identity(network, learning, fingerprint(digits))
+    found = load_checkpoint(out, network, owner)
+    assert found is not None
+    assert found.epoch == 1
+    assert attempt("duplicate", out)
+    same_bits(tmp_path / "plain", out, "duplicate", digits)
+
+
+@pytest.mark.parametrize("name", list(RUNS))
+def test_resumed_after_every_epoch_it_ends_with_the_same_bits(tmp_path, digits, name):
+    """The same promise without processes, for every epoch: stopped right after each checkpoint."""
+    network, learning = RUNS[name]
+    plain = train(network, learning, digits, out=tmp_path / "plain")
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int, row: object) -> None:
+        if row is not None:
+            raise Stop
+
+    for _ in range(learning.epochs + 1):
+        with pytest.raises(Stop):
+            train(network, learning, digits, out=tmp_path / "cut", resume=True, report=stop)
+    resumed = train(network, learning, digits, out=tmp_path / "cut", resume=True)
+    same_bits(tmp_path / "plain", tmp_path / "cut", name, digits)
+    assert resumed.history == plain.history
+
+
+def test_a_finished_run_resumes_to_itself_at_once(tmp_path, digits):
+    network, learning = RUNS["duplicate"]
+    first = train(network, learning, digits, out=tmp_path, diagnostics=False)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    calls = []
+    again = train(
+        network,
+        learning,
+        digits,
+        out=tmp_path,
+        resume=True,
+        diagnostics=False,
+        report=lambda *a: calls.append(a),
+    )
+    assert calls == []
+    assert again.history == first.history
+    for a, b in zip(again.params.weights, first.params.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_progress_goes_on_from_where_it_was(tmp_path, digits):
+    network, learning = RUNS["learned"]
+    batches = 40 + 5 * 30
+    calls: list[tuple[int, int]] = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int, row: dict | None) -> None:
+        calls.append((done, total))
+        if row is not None and row["epoch"] == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(network, learning, digits, out=tmp_path, diagnostics=False, report=stop)
+    assert calls[-1] == (40 + 60, batches)
+    calls.clear()
+    train(network, learning, digits, out=tmp_path, resume=True, diagnostics=False, report=stop)
+    assert calls[0] == (40 + 61, batches)
+    assert calls[-1] == (batches, batches)
+
+
+def test_without_resume_a_run_starts_anew(tmp_path, digits):
+    network, learning = RUNS["duplicate"]
+    train(network, learning, digits, out=tmp_path, diagnostics=False)
+    other = learning.model_copy(update={"epochs": 1})
+    run = train(network, other, digits, out=tmp_path, diagnostics=False)
+    assert [row["epoch"] for row in run.history] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("network", "learning", "difference"),
+    [
+        ({}, {"eta": 0.06}, "learning.eta: 0.05, now 0.06"),
+        ({}, {"seed": 7}, "learning.seed: 0, now 7"),
+        ({"lam": 0.02}, {}, "network.lam: 0.03, now 0.02"),
+        ({"layers": (64, 33, 10)}, {}, "network.layers"),
+        ({"beta": 0.2}, {"momentum": 0.8}, "network.beta: 0.1, now 0.2"),
+    ],
+)
+def test_another_configuration_is_refused_by_what_differs(tmp_path, digits, network, learning, difference):
+    old_network, old_learning = RUNS["duplicate"]
+    old_learning = old_learning.model_copy(update={"epochs": 1})
+    train(old_network, old_learning, digits, out=tmp_path, diagnostics=False)
+    kept = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(ModelFileError) as caught:
+        train(
+            old_network.model_copy(update=network),
+            old_learning.model_copy(update=learning),
+            digits,
+            out=tmp_path,
+            resume=True,
+        )
+    assert difference in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / FILE_NAME).read_bytes() == kept
+
+
+def test_other_data_are_refused(tmp_path, digits):
+    network, learning = RUNS["duplicate"]
+    learning = learning.model_copy(update={"epochs": 1})
+    train(network, learning, digits, out=tmp_path, diagnostics=False)
+    labels = digits.y_train.copy()
+    labels[[0, 1, 2]] = labels[[1, 2, 0]]
+    other = Dataset("digits", digits.x_train, labels, digits.x_test, digits.y_test, 10, digits.scale)
+    with pytest.raises(ModelFileError, match="data: digits:"):
+        train(network, learning, other, out=tmp_path, resume=True)
+
+
+def test_a_truncated_checkpoint_stops_a_resumed_run(tmp_path, digits):
+    network, learning = RUNS["duplicate"]
+    learning = learning.model_copy(update={"epochs": 1})
+    train(network, learning, digits, out=tmp_path, diagnostics=False)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match="is damaged") as caught:
+        train(network, learning, digits, out=tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
