@@ -87,6 +87,7 @@ bench: .venv-bench/.done .venv/.done ## Run the benchmarks, PyTorch beside them 
 	LAVAGHOST_MNIST="$(or $(MNIST),$(LAVAGHOST_MNIST))" .venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 	$(if $(BENCH_ARGS),,.venv/bin/python -m benchmarks.mapping --json out/bench/mapping.json)
 	$(if $(BENCH_ARGS),,.venv/bin/python -m benchmarks.lava)
+	$(if $(BENCH_ARGS),,.venv/bin/python -m benchmarks.integer --json out/bench/integer.json)
 
 .PHONY: lock
 lock: .tools/.done ## Bring the locks up to date with pyproject.toml (LOCK_ARGS=--upgrade for new versions)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.integer [--samples 2000] [--json FILE]
 
-Random images of MNIST's sparseness stand for the data; the weights are those of the start. Lava's figure is an
-upper limit: only the learning phases of two LearningDense connections, driven in process, without neurons, ports
-or operating-system processes; a trial has one in each of its steps (t_epoch = 1).
+Random images of MNIST's sparseness stand for the data; the weights are those of the start. Lava's figures are
+those of whole networks of processes that learn the same weights, once they have started: decomposed, with Lava's
+own LearningDense, in integers and in floating point, and fused in integers.
 """
 
 import argparse
@@ -12,16 +12,26 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from lavaghost.arithmetic import Float
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.learning.integer import IntegerLearning, default_formats, suited
+from lavaghost.errors import MissingError
+from lavaghost.lava_backend.available import require_lava
 from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
+from lavaghost.learning.integer_online import IntegerCourse, Plan
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    default_formats,
+    suited,
+)
 from lavaghost.learning.methods import Ghost
+from lavaghost.learning.online import course
 from lavaghost.learning.optimiser import Momentum
+from lavaghost.loihi import Loihi
 from lavaghost.spec import Learning, Mechanism, Network
 from lavaghost.widths import DEFAULT
 
@@ -97,20 +107,43 @@ def floats(samples: int, batch: int) -> float:
     return rate(work)
 
 
-def lava_limit(steps: int) -> float | None:
-    """Trials per second if Lava did nothing but its learning phases; None without Lava."""
+def on_lava(model: Literal["fused", "decomposed"], fixed: bool, trials: int) -> float | None:
+    """Samples per second of a Lava network that learns, start-up not included; None without Lava."""
     try:
-        from tests.lava.test_integer_oracle import LavaLearning
-
-        connections = [LavaLearning(np.zeros(shape, int), "2^-7*x0*x1*y1") for shape in ((400, 400), (10, 400))]
-    except ImportError:
+        require_lava()
+    except MissingError:
         return None
-    payload = (images(1)[0] * 128).astype(int)
-    start = time.perf_counter()
-    for _ in range(3):
-        for connection in connections:
-            connection.update(payload, np.full(connection.model.weights.shape[0], 8))
-    return 3 / (time.perf_counter() - start) / steps
+    from lavaghost.lava_backend.phases import Clock, trial_steps
+    from lavaghost.lava_backend.proc.ghost.process import ghost_network
+    from lavaghost.lava_backend.proc.io.process import TeachingSource
+    from lavaghost.lava_backend.quiet import quiet
+    from lavaghost.lava_backend.session import Session, configuration
+
+    net, x, target = network(), images(4), np.eye(10)[:4]
+    formats = default_formats(net)
+    arith = Loihi(formats) if fixed else Float()
+    plan: Plan = IntegerCourse(net, IntegerLearning(), formats, DEFAULT, 1000)
+    if not fixed:
+        online = Learning(engine="lava", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.01)
+        plan = course(net, online, 1000)
+    kind = np.int32 if fixed else np.float64
+    with quiet():
+        ghosts = ghost_network(net, initial_integers(net, 0, formats, DEFAULT), plan, arith)
+        source = TeachingSource(
+            samples=arith.input(x).astype(kind),
+            targets=arith.array(target).astype(kind),
+            order=lambda trial: trial % 4,
+            clock=Clock(net, plan),
+        )
+    source.x_out.connect(ghosts.x_in)
+    source.y_out.connect(ghosts.y_in)
+    source.nudge_out.connect(ghosts.nudge_in)
+    steps = trial_steps(net, plan)
+    with Session(ghosts, configuration(model, fixed)) as session:
+        session.run(steps, timeout_s=300)
+        start = time.perf_counter()
+        session.run(trials * steps, timeout_s=300)
+        return trials / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -119,7 +152,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    schedule = network().schedule
     found: dict[str, float | None] = {
         f"integers, {mechanism}": integers(options.samples, mechanism)
         for mechanism in ("duplicate", "online", "learned")
@@ -127,9 +159,13 @@ def main() -> None:
     found["integers by their definition, phases only"] = integer_definition(max(10, options.samples // 100))
     found["float stepped, batch 1"] = floats(max(10, options.samples // 100), 1)
     found["float stepped, batch 50"] = floats(max(50, options.samples // 50 * 50), 50)
-    found["Lava's learning phases alone"] = lava_limit(schedule.t_free_steps + schedule.t_nudge_steps)
+    found["Lava, fused, integers"] = on_lava("fused", True, 20)
+    found["Lava, decomposed with LearningDense, integers"] = on_lava("decomposed", True, 2)
+    found["Lava, decomposed with LearningDense, float"] = on_lava("decomposed", False, 4)
+    ours = found["integers, duplicate"] or 0.0
     for name, value in found.items():
-        print(f"{name:45s} {'not measured' if value is None else f'{value:10.1f} samples/s'}")
+        ratio = "" if value is None else f"  {ours / value:8.1f} x slower than integers, duplicate"
+        print(f"{name:45s} {'not measured' if value is None else f'{value:10.1f} samples/s'}{ratio}")
     if options.json:
         options.json.write_text(json.dumps(found))
 

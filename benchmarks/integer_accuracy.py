@@ -20,7 +20,10 @@ import numpy as np
 from lavaghost.datasets import Dataset, load
 from lavaghost.files import write_atomic
 from lavaghost.integer_training import train_integers
-from lavaghost.learning.integer import IntegerLearning, suited
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    suited,
+)
 from lavaghost.spec import Mechanism, Network, parse
 from lavaghost.widths import DEFAULT, LoihiWidths
 

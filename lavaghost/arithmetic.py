@@ -21,6 +21,10 @@ class Arithmetic(Protocol):
         """`values` as an array of this number system."""
         ...
 
+    def real(self, states: Array) -> Array:
+        """What numbers of this system stand for."""
+        ...
+
     def input(self, x: Any) -> Array:
         """Input rates as the messages of layer 0."""
         ...
@@ -75,6 +79,10 @@ class Float:
     def array(self, values: Any) -> Array:
         """See `Arithmetic`."""
         return np.asarray(values, dtype=self.dtype)
+
+    def real(self, states: Array) -> Array:
+        """See `Arithmetic`; themselves."""
+        return states
 
     def input(self, x: Any) -> Array:
         """See `Arithmetic`; the rates themselves."""

@@ -19,7 +19,7 @@ from lavaghost.dynamics.parameters import shapes
 from lavaghost.errors import ModelFileError, join_faults
 from lavaghost.files import write_atomic
 from lavaghost.learning.optimiser import Momentum
-from lavaghost.spec import Learning, Network
+from lavaghost.spec import Network, Spec
 
 FILE_NAME = "checkpoint.safetensors"
 VERSION = "1"
@@ -34,7 +34,7 @@ class Checkpoint(NamedTuple):
     history: list[dict[str, Any]]
 
 
-def identity(network: Network, learning: Learning, data: str) -> str:
+def identity(network: Network, learning: Spec, data: str) -> str:
     """What a checkpoint belongs to; a run resumes only under the same text."""
     return json.dumps(
         {"network": network.model_dump(), "learning": learning.model_dump(), "data": data}, sort_keys=True

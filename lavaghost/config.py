@@ -5,6 +5,11 @@
     network: {mechanism: duplicate, lam: 0.1}
     learning: {rule: prediction, epochs: 30, seed: 1}
 
+and, to learn in the integers of a chip:
+
+    arithmetic: loihi
+    integer: {rounding: shared, halve_at: [0.5, 0.8]}
+
 Options of the command line win over the file. Unknown keys are refused by their path.
 """
 
@@ -14,8 +19,27 @@ from typing import Any
 
 import yaml
 
+from lavaghost.datasets import Dataset
 from lavaghost.errors import SpecError
-from lavaghost.spec import HiddenSizes, Learning, Network, Physics, Spec, online_defaults, parse, usual_rule
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    check_integer,
+    default_formats,
+    suited,
+)
+from lavaghost.spec import (
+    ArithmeticName,
+    Engine,
+    HiddenSizes,
+    Learning,
+    Network,
+    Physics,
+    Spec,
+    online_defaults,
+    parse,
+    usual_rule,
+)
+from lavaghost.widths import DEFAULT, LoihiWidths, exponent_of, nearest_power
 
 MAX_BYTES = 1 << 20
 
@@ -27,6 +51,9 @@ class RunConfig(Spec):
     hidden: HiddenSizes = (128,)
     network: Physics = Physics()
     learning: Learning = Learning()
+    arithmetic: ArithmeticName = "float"
+    integer: IntegerLearning = IntegerLearning()
+    """For arithmetic loihi: what it names wins over `learning`."""
 
     def network_for(self, n_inputs: int, n_classes: int) -> Network:
         """The network of this run between `n_inputs` and `n_classes`."""
@@ -45,13 +72,50 @@ def read_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
     where = str(path) if path is not None else ""
     values = _merged(values, overrides)
     run = parse(RunConfig, values, where)
-    if run.learning.engine == "lava":
+    if run.learning.engine == "lava" and run.arithmetic == "float":
         values = _merged(online_defaults(len(run.hidden) + 1), values)
         run = parse(RunConfig, values, where)
     if "rule" in values.get("learning", {}):
         return run
     rule = usual_rule(run.network.mechanism)
     return run.model_copy(update={"learning": run.learning.model_copy(update={"rule": rule})})
+
+
+def engine_of(run: RunConfig) -> Engine:
+    """The engine of a run; in integers, which know no equilibrium, stepped unless it is named. Raises `SpecError`."""
+    if run.arithmetic == "float":
+        return run.learning.engine
+    if "engine" not in run.learning.model_fields_set:
+        return "stepped"
+    if run.learning.engine == "equilibrium":
+        raise SpecError(
+            "learning.engine equilibrium has no integers; use stepped or lava with arithmetic loihi"
+        )
+    return run.learning.engine
+
+
+def integer_run(
+    run: RunConfig, data: Dataset, widths: LoihiWidths = DEFAULT
+) -> tuple[Network, IntegerLearning]:
+    """Network and learning that a configuration means in integers.
+
+    What is named of a network is taken as it is, the rest is `suited` to integers; one sample at a time, eta as the
+    nearest power of two, 2^-6 unless it is named. Raises `SpecError` for what integers cannot do.
+    """
+    named = run.network.model_fields_set
+    network = suited(run.network_for(data.n_inputs, data.n_classes), widths)
+    network = network.model_copy(update={name: getattr(run.network, name) for name in named})
+    if network.activation == "hard_sigmoid" and "saturation" not in named:
+        network = network.model_copy(update={"saturation": None})  # it saturates at 1 by definition
+    learning: dict[str, Any] = {"rule": run.learning.rule, "seed": run.learning.seed}
+    if "epochs" in run.learning.model_fields_set:
+        learning["epochs"] = run.learning.epochs
+    if "eta" in run.learning.model_fields_set:
+        learning["eta_exponent"] = exponent_of(nearest_power(run.learning.eta), "learning.eta")
+    learning |= {name: getattr(run.integer, name) for name in run.integer.model_fields_set}
+    found = parse(IntegerLearning, learning, "learning")
+    check_integer(network, found, default_formats(network, widths), widths)
+    return network, found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How well a trained network classifies, in each engine, and whether the engines agree."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -9,8 +9,12 @@ import numpy as np
 from lavaghost.arithmetic import Array
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
+from lavaghost.errors import ModelFileError, SpecError
+from lavaghost.learning.integer_network import IntegerNetwork
+from lavaghost.loihi import Loihi
+from lavaghost.spec import ArithmeticName
 from lavaghost.trained import TrainedNetwork
+from lavaghost.widths import Formats, LoihiWidths
 
 BATCH = 250
 
@@ -27,6 +31,7 @@ class Evaluation(NamedTuple):
     """
 
     engine: str
+    arithmetic: str
     accuracy: float
     samples: int
     seconds: float
@@ -49,6 +54,41 @@ def outputs(trained: TrainedNetwork, x: Array) -> Array:
     return engine.output(trained.params, x)
 
 
+def integer_form(trained: TrainedNetwork) -> Loihi:
+    """The arithmetic that a quantised or integer-trained network was made for. Raises `ModelFileError`."""
+    form = trained.record.get("integer")
+    try:
+        if not isinstance(form, Mapping):
+            raise SpecError("it was not quantised")
+        widths = LoihiWidths.parse(form["widths"])
+        formats = Formats(**{name: tuple(int(f) for f in group) for name, group in form["formats"].items()})
+    except (SpecError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"the network has no usable integer form: {error}; run lavaghost quantize"
+        ) from error
+    return Loihi(formats, widths)
+
+
+def integer_outputs(trained: TrainedNetwork, x: Array, report: Report = lambda done: None) -> Array:
+    """Output states at the end of the free phase, real numbers `(samples, n_L)`, of a network in integers."""
+    arith = integer_form(trained)
+    network = IntegerNetwork(trained.network, arith.formats, arith.widths, trained.params)
+    out = np.empty((len(x), trained.network.layers[-1]))
+    for i in range(0, len(x), BATCH):
+        out[i : i + BATCH] = arith.real(network.outputs(arith.input(x[i : i + BATCH])))
+        report(min(i + BATCH, len(x)))
+    return out
+
+
+def stepped_outputs(trained: TrainedNetwork, x: Array, report: Report = lambda done: None) -> Array:
+    """r_L at the end of the free phase of the stepped engine in batches, `(samples, n_L)`, float64."""
+    engine, parts = Stepped(trained.network), []
+    for i in range(0, len(x), BATCH):
+        parts.append(engine.output(trained.params, x[i : i + BATCH]))
+        report(min(i + BATCH, len(x)))
+    return np.concatenate(parts)
+
+
 def one_by_one(trained: TrainedNetwork, x: Array) -> Array:
     """r_L at the end of the free phase of the stepped engine, one sample at a time, float64.
 
@@ -65,25 +105,31 @@ def evaluate(
     engine: str,
     report: Report = lambda done: None,
     lava_model: Literal["fused", "decomposed"] = "fused",
+    arithmetic: ArithmeticName | None = None,
 ) -> Evaluation:
-    """Run `x (samples, n_0)` through `engine`: equilibrium, stepped or lava. Raises `MissingError` without Lava."""
+    """Run `x (samples, n_0)` through `engine`: equilibrium, stepped or lava.
+
+    `arithmetic` is float or loihi; by default that of the network, which is loihi if it was quantised or learned in
+    integers. Raises `MissingError` without Lava, `SpecError` for what does not go together.
+    """
+    arithmetic = arithmetic or ("loihi" if "integer" in trained.record else "float")
     start = time.perf_counter()
     steps = len(x) * trained.network.schedule.t_free_steps
     extra: dict[str, float] = {}
     if engine == "equilibrium":
+        if arithmetic == "loihi":
+            raise SpecError("engine 'equilibrium' has no integers; use stepped or lava, or arithmetic float")
         found, steps = outputs(trained, x), 0
     elif engine == "stepped":
-        stepped, parts = Stepped(trained.network), []
-        for i in range(0, len(x), BATCH):
-            parts.append(stepped.output(trained.params, x[i : i + BATCH]))
-            report(min(i + BATCH, len(x)))
-        found = np.concatenate(parts)
+        run_steps = integer_outputs if arithmetic == "loihi" else stepped_outputs
+        found = run_steps(trained, x, report)
     elif engine == "lava":
         from lavaghost.lava_backend.runner import evaluate as run_lava
 
-        run = run_lava(trained.network, trained.params, x, progress=report, model=lava_model)
+        arith = integer_form(trained) if arithmetic == "loihi" else None
+        run = run_lava(trained.network, trained.params, x, arith=arith, progress=report, model=lava_model)
         found, steps = run.output, run.steps
-        same = one_by_one(trained, x)
+        same = one_by_one(trained, x) if arith is None else integer_outputs(trained, x)
         extra = {
             "against_stepped": float(np.abs(found - same).max()),
             "label_agreement": float((found.argmax(axis=1) == same.argmax(axis=1)).mean()),
@@ -92,4 +138,5 @@ def evaluate(
         raise SpecError(f"engine {engine!r} is unknown; use equilibrium, stepped or lava")
     report(len(x))
     accuracy = float((found.argmax(axis=1) == y).mean())
-    return Evaluation(engine, accuracy, len(x), time.perf_counter() - start, steps, found, **extra)
+    seconds = time.perf_counter() - start
+    return Evaluation(engine, arithmetic, accuracy, len(x), seconds, steps, found, **extra)

@@ -13,18 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.checkpoint import identity, load_checkpoint, save_checkpoint
-from lavaghost.config import RunConfig
+from lavaghost import checkpoint
+from lavaghost.checkpoint import load_checkpoint, save_checkpoint
 from lavaghost.datasets import Dataset
 from lavaghost.learning.diagnostics import backprop_gradient, cosine, norms
-from lavaghost.learning.integer import IntegerLearning, check_integer, default_formats, suited
 from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
+from lavaghost.learning.integer_online import PRETRAINING
 from lavaghost.learning.integer_probe import probe
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    check_integer,
+    default_formats,
+)
 from lavaghost.learning.optimiser import Momentum
-from lavaghost.spec import Learning, Network, parse
+from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
-from lavaghost.training import PROBE, Trained, check_data, fingerprint
-from lavaghost.widths import DEFAULT, Formats, LoihiWidths, exponent_of, nearest_power
+from lavaghost.training import PROBE, ROWS, Trained, check_data, fingerprint
+from lavaghost.widths import DEFAULT, Formats, LoihiWidths
 
 Report = Callable[[int, int, dict[str, Any] | None], None]
 """Called as `report(samples_done, samples_in_all, row)`; row is None except at the end of an epoch."""
@@ -53,7 +58,7 @@ def train_integers(
     check_integer(network, learning, formats, widths)
     check_data(network, data)
     start = time.perf_counter()
-    belongs_to = _identity(network, learning, data, widths, formats) if out is not None else ""
+    belongs_to = identity(network, learning, data, widths, formats) if out is not None else ""
     saved = load_checkpoint(out, network, belongs_to) if out is not None and resume else None
     params = saved.params if saved else initial_integers(network, learning.seed, formats, widths)
     integers = IntegerNetwork(network, formats, widths, params, learning.seed)
@@ -76,7 +81,7 @@ def train_integers(
         done = 0
         for picked in _chunks(learning, count, 2**32, pretraining):
             # sample numbers of their own: no random number is used twice
-            integers.learn(learning, inputs[picked], data.y_train[picked], 2**31 + done, 0, network=False)
+            integers.learn(learning, inputs[picked], data.y_train[picked], PRETRAINING + done, 0, network=False)
             done += len(picked)
             report(done, total, None)
         report(done, total, row(0, 0.0))
@@ -134,51 +139,25 @@ def measure(
     }
 
 
-def integer_run(
-    run: RunConfig, data: Dataset, widths: LoihiWidths = DEFAULT
-) -> tuple[Network, IntegerLearning]:
-    """Network and learning that a configuration means in integers.
-
-    What the file names of a network is taken as it is, the rest is `suited` to integers; one sample at a time, eta
-    as the nearest power of two, 2^-6 unless it is named.
-    """
-    named = run.network.model_fields_set
-    network = suited(run.network_for(data.n_inputs, data.n_classes), widths)
-    network = network.model_copy(update={name: getattr(run.network, name) for name in named})
-    if network.activation == "hard_sigmoid" and "saturation" not in named:
-        network = network.model_copy(update={"saturation": None})  # it saturates at 1 by definition
-    learning: dict[str, Any] = {"rule": run.learning.rule, "seed": run.learning.seed}
-    if "epochs" in run.learning.model_fields_set:
-        learning["epochs"] = run.learning.epochs
-    if "eta" in run.learning.model_fields_set:
-        learning["eta_exponent"] = exponent_of(nearest_power(run.learning.eta), "learning.eta")
-    return network, parse(IntegerLearning, learning, "learning")
-
-
 def as_trained(
-    network: Network, learning: IntegerLearning, data: Dataset, run: Trained, form: tuple[Formats, LoihiWidths]
+    network: Network,
+    learning: IntegerLearning,
+    data: Dataset,
+    run: Trained,
+    form: tuple[Formats, LoihiWidths],
+    engine: Engine = "stepped",
 ) -> TrainedNetwork:
     """A run as a value to save: real numbers that hold the integers, and in the record what they mean.
 
     float32 is exact: mantissas have 9 bits, and biases are mantissas.
     """
     formats, widths = form
-    last = run.history[-1]
-    result = {
-        "accuracy": last["accuracy"],
-        "samples": len(data.x_test),
-        "seconds": run.seconds,
-        "epochs": learning.epochs,
-        "method": "ghost",
-        "seed": learning.seed,
-        "cosines": last.get("cosines", []),
-        "residuals": last.get("residuals", []),
-    }
+    result = run.result(data, method="ghost", epochs=learning.epochs, seed=learning.seed)
     return TrainedNetwork(
         network=network,
         learning=Learning(
             rule=learning.rule,
-            engine="stepped",
+            engine=engine,
             epochs=learning.epochs,
             batch_size=1,
             eta=2.0**learning.eta_exponent,
@@ -192,15 +171,21 @@ def as_trained(
         dataset=data.name,
         record={
             "result": result,
-            "history": run.history,
+            "history": run.history[:: -(-len(run.history) // ROWS)],
             "integer": {"widths": asdict(widths), "formats": formats._asdict()},
             "integer_learning": learning.model_dump(),
         },
     )
 
 
-def _identity(
-    network: Network, learning: IntegerLearning, data: Dataset, widths: LoihiWidths, formats: Formats
+def identity(
+    network: Network,
+    learning: IntegerLearning,
+    data: Dataset,
+    widths: LoihiWidths,
+    formats: Formats,
+    more: str = "",
 ) -> str:
-    base = json.loads(identity(network, learning, fingerprint(data)))  # type: ignore[arg-type]
+    """What a checkpoint belongs to; see `checkpoint.identity`."""
+    base = json.loads(checkpoint.identity(network, learning, fingerprint(data) + more))
     return json.dumps(base | {"widths": asdict(widths), "formats": formats._asdict()}, sort_keys=True)

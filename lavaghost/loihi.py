@@ -111,20 +111,26 @@ class Loihi:
         return self._connect(values, synapses.fraction, k + 1, f"feedback.{k}")
 
     def _connect(self, values: Array, fraction: int, source: int, name: str) -> Synapses:
-        exponent = self.widths.state_fraction - self.formats.messages[source] - fraction
+        self.check_sum(values.shape[1], fraction, source, name)
+        return Synapses(values, fraction, self._exponent(fraction, source))
+
+    def _exponent(self, fraction: int, source: int) -> int:
+        return self.widths.state_fraction - self.formats.messages[source] - fraction
+
+    def check_sum(self, synapses: int, fraction: int, source: int, name: str) -> None:
+        """Raise `SpecError` where a sum over so many synapses from layer `source` could overflow silently."""
         largest = self.widths.message_limit
         if source == len(self.formats.messages) - 1:
             largest = self.widths.output_limit
-        bits = math.log2(max(1, values.shape[1]) * float(largest)) + self.widths.weight_range
-        bits += max(0, exponent)
+        bits = math.log2(max(1, synapses) * float(largest)) + self.widths.weight_range
+        bits += max(0, self._exponent(fraction, source))
         # one bit is the sign; 2^53 is where float64 would stop being exact
         limit = min(self.widths.dendrite_bits - 1, EXACT_BITS)
         if bits > limit:
             raise SpecError(
-                f"{name}: {values.shape[1]} synapses with messages up to {largest} can add up to 2^{bits:.1f}, "
+                f"{name}: {synapses} synapses with messages up to {largest} can add up to 2^{bits:.1f}, "
                 f"more than 2^{limit}; use fewer inputs, message_bits or weight_bits"
             )
-        return Synapses(values, fraction, exponent)
 
     def zeros(self, *shape: int) -> Array:
         """See `Arithmetic`."""

@@ -1,6 +1,7 @@
 """The main path as functions: data set -> trained network on disk -> the same network in other hands."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,14 +10,26 @@ import numpy as np
 from lavaghost import lava_backend
 from lavaghost.datasets import Dataset, load
 from lavaghost.evaluation import outputs
+from lavaghost.integer_training import as_trained, train_integers
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    default_formats,
+)
 from lavaghost.plots import layer_record, learning_curves
-from lavaghost.spec import Learning, Network
+from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
-from lavaghost.training import Report, check_data, train
+from lavaghost.training import ROWS, Report, Trained, check_data, train
 from lavaghost.verify import Agreement, verify
+from lavaghost.widths import DEFAULT, LoihiWidths
 
-ROWS = 500
-"""Most rows of history that a saved network carries; a longer run leaves out rows evenly."""
+
+@dataclass(frozen=True)
+class OnLava:
+    """How engine 'lava' trains: its processes, training samples of an epoch (all), and layers to record."""
+
+    model: Literal["fused", "decomposed"] = "fused"
+    limit: int | None = None
+    record: Sequence[int] = ()
 
 
 def train_and_save(
@@ -28,45 +41,19 @@ def train_and_save(
     resume: bool = False,
     diagnostics: bool = True,
     report: Report = lambda done, total, row: None,
-    lava_model: Literal["fused", "decomposed"] = "fused",
-    limit: int | None = None,
-    record: Sequence[int] = (),
+    on_lava: OnLava = OnLava(),
 ) -> tuple[TrainedNetwork, Path]:
     """Train, and leave `model.yaml`, `model.safetensors`, `curves.png` and a checkpoint in `out`.
 
-    With engine 'lava', `lava_model` chooses the processes, `limit` the training samples of an epoch, and `record`
-    the layers whose rates, residuals and weights go to `record.npz` and `record.png`. The record of the returned
-    network has `result`, the figures of the last epoch, and `history`, all rows.
+    With engine 'lava', records of layers go to `record.npz` and `record.png`. The record of the returned network has
+    `result`, the figures of the last epoch, and `history`, all rows.
     """
+    common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
     if learning.engine == "lava":
-        run = lava_backend.train(
-            network,
-            learning,
-            data,
-            model=lava_model,
-            limit=limit,
-            out=out,
-            resume=resume,
-            diagnostics=diagnostics,
-            report=report,
-            record=record,
-        )
-        if record:
-            with np.load(out / "record.npz", allow_pickle=False) as arrays:
-                layer_record(arrays, out / "record.png")
+        run = lava_backend.train(network, learning, data, **asdict(on_lava), **common)
     else:
-        run = train(network, learning, data, out=out, resume=resume, diagnostics=diagnostics, report=report)
-    last = run.history[-1]
-    result = {
-        "accuracy": last["accuracy"],
-        "samples": len(data.x_test),
-        "seconds": run.seconds,
-        "epochs": learning.epochs,
-        "method": learning.method,
-        "seed": learning.seed,
-        "cosines": last.get("cosines", []),
-        "residuals": last.get("residuals", []),
-    }
+        run = train(network, learning, data, **common)
+    result = run.result(data, epochs=learning.epochs, method=learning.method, seed=learning.seed)
     trained = TrainedNetwork(
         network=network,
         learning=learning,
@@ -76,7 +63,39 @@ def train_and_save(
         dataset=data.name,
         record={"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]},
     )
-    learning_curves({learning.method: run.history}, out / "curves.png")
+    return _saved(trained, run, out, learning.method, on_lava)
+
+
+def train_integers_and_save(
+    network: Network,
+    learning: IntegerLearning,
+    data: Dataset,
+    out: Path,
+    *,
+    engine: Engine = "stepped",
+    widths: LoihiWidths = DEFAULT,
+    resume: bool = False,
+    diagnostics: bool = True,
+    report: Report = lambda done, total, row: None,
+    on_lava: OnLava = OnLava(),
+) -> tuple[TrainedNetwork, Path]:
+    """`train_and_save` in the integers of a chip; engine stepped or lava."""
+    common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
+    if engine == "lava":
+        run = lava_backend.train_integers(network, learning, data, widths=widths, **asdict(on_lava), **common)
+    else:
+        run = train_integers(network, learning, data, widths=widths, **common)
+    form = (default_formats(network, widths), widths)
+    return _saved(as_trained(network, learning, data, run, form, engine), run, out, "integers", on_lava)
+
+
+def _saved(
+    trained: TrainedNetwork, run: Trained, out: Path, title: str, on_lava: OnLava
+) -> tuple[TrainedNetwork, Path]:
+    if on_lava.record:
+        with np.load(out / "record.npz", allow_pickle=False) as arrays:
+            layer_record(arrays, out / "record.png")
+    learning_curves({title: run.history}, out / "curves.png")
     return trained, trained.save(out)
 
 

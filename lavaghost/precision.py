@@ -18,14 +18,18 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lavaghost.config import RunConfig
+from lavaghost.config import RunConfig, integer_run
 from lavaghost.datasets import Dataset, load
 from lavaghost.errors import SpecError
+from lavaghost.evaluation import integer_form
 from lavaghost.files import write_atomic
-from lavaghost.integer_training import integer_run, measure, train_integers
-from lavaghost.learning.integer import IntegerLearning, Rounding
+from lavaghost.integer_training import measure, train_integers
 from lavaghost.learning.integer_network import IntegerNetwork
-from lavaghost.quantize import integer_form, quantize
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    Rounding,
+)
+from lavaghost.quantize import quantize
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import LoihiWidths

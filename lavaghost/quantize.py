@@ -6,7 +6,6 @@ network that comes out is again a `TrainedNetwork`: its numbers are real, and in
 names widths and formats under `integer`, so that `integer_form` finds the same integers anywhere.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, wire
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import ModelFileError, SpecError, join_faults
+from lavaghost.errors import SpecError, join_faults
 from lavaghost.evaluation import BATCH, outputs
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.loihi import SOURCES, Loihi
@@ -117,28 +116,6 @@ def quantize(
     record = {**trained.record, "integer": form, "quantised": result.as_json()}
     kept = replace(trained, network=network, params=params.astype(np.float32), record=record)
     return replace(result, trained=kept)
-
-
-def integer_form(trained: TrainedNetwork) -> Loihi:
-    """The arithmetic that a quantised or integer-trained network was made for. Raises `ModelFileError`."""
-    form = trained.record.get("integer")
-    try:
-        if not isinstance(form, Mapping):
-            raise SpecError("it was not quantised")
-        widths = LoihiWidths.parse(form["widths"])
-        formats = Formats(**{name: tuple(int(f) for f in group) for name, group in form["formats"].items()})
-    except (SpecError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(
-            f"the network has no usable integer form: {error}; run lavaghost quantize"
-        ) from error
-    return Loihi(formats, widths)
-
-
-def integer_outputs(trained: TrainedNetwork, x: Array) -> Array:
-    """Output states at the end of the free phase, real numbers `(samples, n_L)`, of a quantised network."""
-    arith = integer_form(trained)
-    network = IntegerNetwork(trained.network, arith.formats, arith.widths, trained.params)
-    return arith.real(network.outputs(arith.input(x)))
 
 
 def shifting(network: Network) -> Network:

@@ -23,6 +23,7 @@ Loss = Literal["cross_entropy", "squared_error"]
 MethodName = Literal["ghost", "backprop", "frozen"]
 Engine = Literal["equilibrium", "stepped", "lava"]
 Decay = Literal["constant", "linear", "cosine"]
+ArithmeticName = Literal["float", "loihi"]
 
 MAX_UNITS = 1_000_000
 """Largest layer accepted; a bound against typing errors, far above any chip's core."""

@@ -26,6 +26,8 @@ from lavaghost.spec import Learning, Network, check_together
 
 PROBE = 500
 """Training samples on which the diagnostics are measured, the first of the data set."""
+ROWS = 500
+"""Most rows of history that a saved network carries; a longer run leaves out rows evenly."""
 GATHER = 10
 """Batches gathered from the data set at a time: one copy of shuffled rows, small enough for the cache."""
 
@@ -36,6 +38,18 @@ class Trained(NamedTuple):
     params: Parameters
     history: list[dict[str, Any]]
     seconds: float
+
+    def result(self, data: Dataset, **run: Any) -> dict[str, Any]:
+        """The figures of the last epoch, with what names the `run`."""
+        last = self.history[-1]
+        return {
+            "accuracy": last["accuracy"],
+            "samples": len(data.x_test),
+            "seconds": self.seconds,
+            **run,
+            "cosines": last.get("cosines", []),
+            "residuals": last.get("residuals", []),
+        }
 
 
 Report = Callable[[int, int, dict[str, Any] | None], None]

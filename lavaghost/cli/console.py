@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from lavaghost.errors import OutputError
 
 ERR = Console(stderr=True, highlight=False)
 
@@ -84,3 +87,16 @@ def emit(values: Mapping[str, Any], as_json: bool, title: str) -> None:
         click.echo(json.dumps(values, allow_nan=False))
     else:
         figures(title, values)
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder`, and fail before any work is done if nothing can be written there."""
+    probe = folder / ".lavaghost-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from error

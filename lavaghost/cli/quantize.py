@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.console import bar, emit, percent, table
-from lavaghost.errors import OutputError
+from lavaghost.cli.console import bar, check_writable, emit, percent, table
 
 PATH = click.Path(path_type=Path)
 
@@ -23,42 +22,39 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
     return tuple(value.split(","))
 
 
-def _writable(folder: Path) -> None:
-    probe = folder / ".lavaghost-probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-
-
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a weight, sign included.")
-@click.option("--message-bits", type=int, default=8, show_default=True, help="Bits of a graded spike.")
+@click.option("--hardware", "chip", help="Take the bit widths of this chip, NAME or FILE.")
+@click.option("--weight-bits", type=int, help="Bits of a weight, sign included (8).")
+@click.option("--message-bits", type=int, help="Bits of a graded spike (8).")
 @click.option("--percentile", type=float, default=99.9, show_default=True, help="Of the rates that must fit.")
 @click.option(
     "--out", type=PATH, default=Path("out/quantized"), show_default=True, help="Folder for the result."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def quantize(
-    model: Path, dataset: str, weight_bits: int, message_bits: int, percentile: float, out: Path, as_json: bool
+    model: Path,
+    dataset: str,
+    chip: str | None,
+    percentile: float,
+    out: Path,
+    as_json: bool,
+    **bits: int | None,
 ) -> None:
     """Put the saved network MODEL (model.yaml) into the integers of a Loihi-class chip.
 
     Scales come from training samples; accuracies are those of the test set. No chip is used.
     """
+    from lavaghost.hardware.config import load
     from lavaghost.pipeline import load_both
     from lavaghost.quantize import quantize as run
-    from lavaghost.widths import LoihiWidths
+    from lavaghost.widths import DEFAULT
 
-    widths = replace(LoihiWidths(), weight_bits=weight_bits, message_bits=message_bits)
+    widths = DEFAULT if chip is None else load(chip).integers()
+    widths = replace(widths, **{name: n for name, n in bits.items() if n is not None})
     trained, data = load_both(model, dataset)
-    _writable(out)
+    check_writable(out)
     found = run(trained, data, widths, percentile)
     path = found.trained.save(out)
     values = {**found.as_json(), "model": str(path)}
@@ -66,7 +62,7 @@ def quantize(
         emit(values, True, "")
         return
     table(
-        f"{data.name} in integers, weights of {weight_bits} bits",
+        f"{data.name} in integers, weights of {widths.weight_bits} bits",
         ("layer", "error", "states use", "saturated states", "saturated messages", "clipped weights"),
         [
             (
@@ -131,7 +127,7 @@ def precision(
         found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
         source = found.dataset
     load(source)  # refused here, before anything runs
-    _writable(out)
+    check_writable(out)
     with bar("precision", None) as progress:
         rows = run_study(found, source, study, jobs, progress.update)
     csv_path, plot = write_table(rows, out / "precision.csv"), against_bits(rows, out / "precision.png")

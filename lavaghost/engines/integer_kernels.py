@@ -214,6 +214,17 @@ def _send(cells, net, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def keep_free(cells):  # type: ignore[no-untyped-def]
+    """What the end of the free phase leaves: membranes, and feedback less inhibition."""
+    for k in range(len(cells.u)):
+        cells.u_free[k][:] = cells.u[k]
+    for k in range(len(cells.v)):
+        cells.v_free[k][:] = cells.v[k]
+        for i in range(len(cells.fb[k])):
+            cells.left[k][i] = cells.fb[k][i] - cells.inh[k][i]
+
+
+@njit(cache=True, nogil=True)
 def trial(cells, net, x, target, t_free, t_nudge, s):  # type: ignore[no-untyped-def]
     """A free and a nudged phase of one sample: `Stepped.ends`. Returns the steps that had to be computed."""
     reset(cells, net, x, s)
@@ -222,12 +233,7 @@ def trial(cells, net, x, target, t_free, t_nudge, s):  # type: ignore[no-untyped
         if not step(cells, net, target, False, s):
             break
         steps += 1
-    for k in range(len(cells.u)):
-        cells.u_free[k][:] = cells.u[k]
-    for k in range(len(cells.v)):
-        cells.v_free[k][:] = cells.v[k]
-        for i in range(len(cells.fb[k])):
-            cells.left[k][i] = cells.fb[k][i] - cells.inh[k][i]
+    keep_free(cells)
     for _ in range(t_nudge):
         if not step(cells, net, target, True, s):
             break

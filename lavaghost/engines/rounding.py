@@ -38,6 +38,10 @@ class RoundingBound:
         values = np.asarray(values, np.float64)
         return np.abs(self.loihi.real(self.loihi.array(values)) - values)
 
+    def real(self, states: Array) -> Array:
+        """Bounds are real numbers."""
+        return states
+
     def input(self, x: Any) -> Array:
         """What inputs lose as messages, saturation included."""
         x = np.asarray(x, np.float64)

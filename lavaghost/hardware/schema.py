@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from lavaghost.errors import SpecError
 from lavaghost.hardware.figures import (
     Figure,
     Figures,
@@ -23,6 +24,7 @@ from lavaghost.hardware.figures import (
     to_tuple,
 )
 from lavaghost.spec import Spec
+from lavaghost.widths import LoihiWidths
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 
@@ -97,6 +99,20 @@ class Plasticity(WithUnits):
     """Input axons that one plastic presynaptic neuron takes."""
     trace_bits: Figure = figure("bits")
     weight_bits: Figure = figure("bits")
+
+
+class Widths(WithUnits):
+    """Bits of the integers that a neuron and a synapse compute with; the fields of `widths.LoihiWidths`."""
+
+    state_bits: Figure = figure("bits")
+    decay_bits: Figure = figure("bits")
+    message_bits: Figure = figure("bits")
+    output_bits: Figure = figure("bits")
+    weight_bits: Figure = figure("bits")
+    weight_range: Figure = figure("bits")
+    trace_bits: Figure = figure("bits")
+    accumulator_bits: Figure = figure("bits")
+    dendrite_bits: Figure = figure("bits")
 
 
 class Energy(WithUnits):
@@ -198,15 +214,27 @@ class Hardware(Spec):
     limits: Limits = Limits()
     memory: Memory | None = None
     plasticity: Plasticity = Plasticity()
+    widths: Widths = Widths()
     energy: Energy = Energy()
     latency: Latency = Latency()
     mesh: Mesh | None = None
     published: Annotated[tuple[Published, ...], BeforeValidator(to_tuple)] = ()
 
+    def integers(self) -> LoihiWidths:
+        """The widths of its integers. Raises `SpecError` with all that are not known, or cannot work."""
+        known = {name: getattr(self.widths, name).value for name in Widths.model_fields}
+        if missing := [f"widths.{name}" for name, value in known.items() if value is None]:
+            raise SpecError(
+                f"{self.name}: {', '.join(missing)} not known, so its integers cannot be computed; use "
+                "loihi2_oheo_gulch, or give them in a file of your own"
+            )
+        return LoihiWidths.parse({name: int(value) for name, value in known.items()}, self.name)
+
     def sourced(self) -> Iterator[tuple[str, Sourced]]:
         """Everything that names a source, by its path."""
         sections = {
-            k: getattr(self, k) for k in ("limits", "memory", "plasticity", "energy", "latency", "mesh")
+            k: getattr(self, k)
+            for k in ("limits", "memory", "plasticity", "widths", "energy", "latency", "mesh")
         }
         for section, values in sections.items():
             for key in type(values).model_fields if values is not None else ():

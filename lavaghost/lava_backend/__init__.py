@@ -6,6 +6,6 @@ and what to use instead. Everything that runs Lava goes through `session.Session
 
 from lavaghost.lava_backend.available import require_lava
 from lavaghost.lava_backend.runner import LavaRun, evaluate
-from lavaghost.lava_backend.train import train
+from lavaghost.lava_backend.train import train, train_integers
 
-__all__ = ["LavaRun", "evaluate", "require_lava", "train"]
+__all__ = ["LavaRun", "evaluate", "require_lava", "train", "train_integers"]

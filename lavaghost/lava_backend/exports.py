@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.arithmetic import Arithmetic, Array
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.neuron import residual
 from lavaghost.dynamics.parameters import shapes
@@ -45,10 +45,14 @@ def record_size(network: Network, layers: Sequence[int]) -> int:
     return sum(2 * network.layers[k] + 1 for k in layers)
 
 
-def layer_record(free: Array, nudged: Array, feedback: Array | None, inhibition: Array | None) -> Array:
-    """The vector of one layer: its free rates, its nudged rates, its residual. All arrays `(1, n_k)`."""
-    left = np.nan if feedback is None or inhibition is None else residual(feedback, inhibition)
-    return np.concatenate([free[0], nudged[0], [left]])
+def layer_record(
+    arith: Arithmetic, free: Array, nudged: Array, feedback: Array | None, inhibition: Array | None
+) -> Array:
+    """The vector of one layer, in real numbers: its free rates, its nudged rates, its residual. Arrays `(1, n_k)`."""
+    left = np.nan
+    if feedback is not None and inhibition is not None:
+        left = residual(arith.real(feedback), arith.real(inhibition))
+    return np.concatenate([arith.real(free)[0], arith.real(nudged)[0], [left]])
 
 
 def read_record(network: Network, layers: Sequence[int], vector: Array) -> Iterator[LayerRecord]:

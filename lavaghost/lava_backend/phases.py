@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from lavaghost.errors import LavaError
-from lavaghost.learning.online import Course
+from lavaghost.learning.integer_online import Plan
 from lavaghost.spec import Network
 
 
@@ -12,6 +12,7 @@ class Phase(NamedTuple):
 
     trial      number of the trial, from 0
     reset      its first step
+    second     the step after it, in which arrives what was sent in the reset
     nudged     a target is given
     free_end   the last step without a target; a trial without a nudged phase has one too
     end        the last step of a trial that teaches: what learns, learns now
@@ -19,6 +20,7 @@ class Phase(NamedTuple):
 
     trial: int
     reset: bool
+    second: bool
     nudged: bool
     free_end: bool
     end: bool
@@ -27,7 +29,7 @@ class Phase(NamedTuple):
 class Clock:
     """Tells the phase of a time step. A trial has a nudged phase if there is a `course` to learn."""
 
-    def __init__(self, network: Network, course: Course | None, first: int = 0) -> None:
+    def __init__(self, network: Network, course: Plan | None, first: int = 0) -> None:
         self.free = network.schedule.t_free_steps
         self.steps = trial_steps(network, course)
         self.teaches = course is not None
@@ -39,13 +41,14 @@ class Clock:
         return Phase(
             self.first + trial,
             step == 0,
+            step == 1,
             step >= self.free,
             step == self.free - 1,
             self.teaches and step == self.steps - 1,
         )
 
 
-def trial_steps(network: Network, course: Course | None) -> int:
+def trial_steps(network: Network, course: Plan | None) -> int:
     """Lava time steps of one trial."""
     schedule = network.schedule
     return schedule.t_free_steps + (schedule.t_nudge_steps if course is not None else 0)

@@ -118,12 +118,17 @@ def _text(product: Product) -> str:
     return f"{mantissa}*2^{e}*{dependency}*{shown}"
 
 
-def learning_rule(dw: str) -> Any:
+KEPT = 2**31
+"""A time constant in steps that loses no bit of an integer trace; fixed point refuses infinity."""
+
+
+def learning_rule(dw: str, fixed: bool = False) -> Any:
     """Lava's rule object for `dw`, applied in every step, with traces that keep their values."""
     import numpy as np
     from lava.magma.core.learning.learning_rule import Loihi3FLearningRule
 
+    kept = KEPT if fixed else np.inf
     # the default tau of x1, 0, gives NaN; those of y are setters only
-    rule = Loihi3FLearningRule(dw=dw, x1_tau=np.inf, t_epoch=1)
-    rule.y1_tau = rule.y2_tau = rule.y3_tau = np.inf
+    rule = Loihi3FLearningRule(dw=dw, x1_tau=kept, t_epoch=1)
+    rule.y1_tau = rule.y2_tau = rule.y3_tau = kept
     return rule

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.arithmetic import Arithmetic, Array, Float
 from lavaghost.dynamics import Parameters
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
+from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
 
 Model = Literal["fused", "decomposed"]
@@ -39,6 +40,7 @@ def evaluate(
     params: Parameters,
     x: Array,
     *,
+    arith: Arithmetic | None = None,
     model: Model = "fused",
     progress: Callable[[int], None] | None = None,
     timeout_s: float | None = None,
@@ -46,15 +48,16 @@ def evaluate(
     """The output of `network` for every row of `x (n, n_0)`, one sample at a time, on Lava processes.
 
     `model` is the fused process, or the network of processes that stands for it. Either equals
-    `Stepped(network).output(params, x[i : i + 1])` to the bit. `progress` is told the number of samples done,
-    about every thousand steps. `timeout_s` bounds the whole run (`default_timeout_s` if not given). Ctrl-C
-    ends it cleanly.
+    `Stepped(network, arith).output(params, x[i : i + 1])` to the bit; what integers stand for is returned.
+    `progress` is told the number of samples done, about every thousand steps. `timeout_s` bounds the whole run
+    (`default_timeout_s` if not given). Ctrl-C ends it cleanly.
 
     Raises `MissingError` without Lava, `SpecError` if `x` does not fit, `LavaError` if a Lava process fails or
     the time-out is over.
     """
     require_lava()
     samples = np.ascontiguousarray(x, dtype=np.float64)
+    arith = Float() if arith is None else arith
     if samples.ndim != 2 or samples.shape[1] != network.layers[0]:
         raise SpecError(f"x has shape {samples.shape}, the network needs (n, {network.layers[0]})")
     if len(samples) == 0:
@@ -67,15 +70,22 @@ def evaluate(
 
     trial_steps = network.schedule.t_free_steps
     with quiet():
-        source = SampleSource(samples=samples, trial_steps=trial_steps)
-        ghosts = ghost_network(network, params)
-        collector = OutputCollector(size=network.layers[-1], trials=len(samples), trial_steps=trial_steps)
+        fixed = isinstance(arith, Loihi)
+        messages = arith.input(samples)
+        source = SampleSource(samples=messages.astype(np.int32) if fixed else messages, trial_steps=trial_steps)
+        ghosts = ghost_network(network, params, arith=arith)
+        collector = OutputCollector(
+            size=network.layers[-1],
+            trials=len(samples),
+            trial_steps=trial_steps,
+            kind=np.int32 if fixed else np.float64,
+        )
     source.s_out.connect(ghosts.x_in)
     ghosts.r_out.connect(collector.a_in)
 
     steps = len(samples) * trial_steps
     at_once = max(1, STEPS_BETWEEN_REPORTS // trial_steps)
-    with Session(ghosts, configuration(model)) as session:
+    with Session(ghosts, configuration(model, fixed)) as session:
         start = time.monotonic()
         allowed = default_timeout_s(network, steps, model) if timeout_s is None else timeout_s
         for done in range(0, len(samples), at_once):
@@ -85,7 +95,7 @@ def evaluate(
                 progress(done + now)
         seconds = time.monotonic() - start
         output = session.receive(collector.result_out)
-    return LavaRun(output, steps, seconds)
+    return LavaRun(arith.real(output), steps, seconds)
 
 
 def default_timeout_s(network: Network, steps: int, model: Model = "fused") -> float:

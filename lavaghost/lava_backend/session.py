@@ -19,19 +19,22 @@ from lava.proc.dense.process import LearningDense
 
 from lavaghost.arithmetic import Array
 from lavaghost.errors import LavaError, SpecError
-from lavaghost.lava_backend.dense import RowMajorLearningDense
+from lavaghost.lava_backend.dense import NumberedLearningDense, RowMajorLearningDense
 from lavaghost.lava_backend.quiet import quiet
 from lavaghost.lava_backend.runtime import Watched, WatchedRuntime
 
 
-def configuration(model: str) -> RunConfig:
-    """The run configuration that selects the `fused` or the `decomposed` model of a ghost network."""
+def configuration(model: str, fixed: bool = False) -> RunConfig:
+    """The run configuration that selects the `fused` or the `decomposed` model of a ghost network.
+
+    `fixed` selects models in integers, for a network that was made with `loihi.Loihi`.
+    """
     if model not in ("fused", "decomposed"):
         raise SpecError(f"Lava model {model!r} is unknown; use fused or decomposed")
     return Loihi2SimCfg(
-        select_tag="floating_pt",
+        select_tag="fixed_pt" if fixed else "floating_pt",
         select_sub_proc_model=model == "decomposed",
-        exception_proc_model_map={LearningDense: RowMajorLearningDense},
+        exception_proc_model_map={LearningDense: NumberedLearningDense if fixed else RowMajorLearningDense},
     )
 
 

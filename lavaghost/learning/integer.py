@@ -17,92 +17,19 @@ Learning rates are powers of two. Sources: lava-nc 0.10, `learning/constants.py`
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
 from lavaghost.arithmetic import Array
 from lavaghost.dynamics.fixed_point import restoring_gain
-from lavaghost.errors import SpecError, join_faults
+from lavaghost.errors import SpecError
 from lavaghost.learning.integer_kernels import Rule
-from lavaghost.spec import Count, Network, Spec
-from lavaghost.spec import Rule as RuleName
-from lavaghost.widths import DEFAULT, Formats, LoihiWidths
+from lavaghost.learning.integer_spec import IntegerLearning
+from lavaghost.spec import Network
+from lavaghost.widths import Formats, LoihiWidths
 
 SCALE_BITS = 4
 """W_S_MANT: bits of the literal's mantissa, which take part in the engine's right shift."""
-
-Rounding = Literal["independent", "shared", "nearest"]
-
-
-class IntegerLearning(Spec):
-    """How integers learn. Every gain is a power of two, given by its exponent.
-
-    eta_exponent      the learning rate is 2^eta_exponent, in the units of a backprop learning rate
-    output_exponent   added to it at the output layer
-    halve_at          shares of the run after which the learning rate is halved
-    rounding          of weights: a random number per synapse, one per connection (Lava's), or none
-    error_rounding    of errors to traces
-    exact_shift       round errors to multiples of 8, so that the engine's shift cuts nothing
-    mantissa, exponent   of the rule's literal m 2^e
-    mu_exponent, mu_inhibition_exponent   steps of learned ghosts, not normalised
-    pretrain_samples  samples on which only learned ghosts learn, before anything else does
-    """
-
-    rule: RuleName = "prediction"
-    epochs: Annotated[int, Field(ge=0, le=10**6)] = 20
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
-    output_exponent: Annotated[int, Field(ge=-8, le=8)] = 0
-    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.65, 0.85)
-    rounding: Rounding = "independent"
-    error_rounding: Literal["stochastic", "nearest"] = "stochastic"
-    exact_shift: bool = True
-    mantissa: Annotated[int, Field(ge=1, le=7)] = 1
-    exponent: Annotated[int, Field(ge=-7, le=8)] = -7
-    mu_exponent: Annotated[int, Field(ge=-20, le=4)] = -8
-    mu_inhibition_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
-    pretrain_samples: Annotated[int, Field(ge=0, le=10**9)] = 10_000
-    chunk: Count = 1000
-    """Samples between two reports of progress; it changes nothing else."""
-
-    def halvings(self, epoch: int) -> int:
-        """How often the learning rate has been halved in `epoch` (from 0)."""
-        return sum(epoch >= share * self.epochs for share in self.halve_at)
-
-
-def check_integer(network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> None:
-    """Refuse, all at once, what integers cannot learn. Raises `SpecError`."""
-    faults = []
-    if network.loss != "squared_error":
-        faults.append("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
-    if network.mechanism == "online" and learning.rule == "prediction":
-        faults.append(
-            "rule 'prediction' needs ghosts that predict, and 'online' ones do not; use rule 'temporal'"
-        )
-    if len(formats.messages) != network.depth + 1 or len(formats.weights) != network.depth:
-        faults.append(
-            f"formats name {len(formats.messages)} layers, the network has {network.depth + 1}; make them for it"
-        )
-    for k, f in enumerate(formats.messages[:-1]):
-        if (1 << max(0, f)) > widths.message_limit:
-            faults.append(
-                f"layer {k}: a bias unit of rate 1 has the message {1 << f}, above the limit of "
-                f"{widths.message_limit}; use a message fraction of at most {widths.message_bits - 1}"
-            )
-    for k, s in enumerate(formats.weights, start=1):
-        if s > widths.state_fraction:
-            faults.append(
-                f"weights.{k}: fraction {s} is finer than a state's {widths.state_fraction} bits; lower it"
-            )
-    if widths.message_limit // 2 >= 1 << widths.trace_bits:
-        faults.append(
-            f"message_bits {widths.message_bits}: a trace of {widths.trace_bits} bits cannot hold half of the "
-            f"message {widths.message_limit}; use message_bits of at most {widths.trace_bits + 1}"
-        )
-    if faults:
-        raise SpecError(join_faults(faults))
 
 
 def engine_shift(widths: LoihiWidths) -> int:
@@ -145,6 +72,12 @@ def updated(weights: Array, x1: Array, y: Sequence[Array], q: Array | int, rule:
     new = ((total + (1 << bits) - 1 - q) >> bits) << rule.step_bits
     # a silent synapse is not visited (x0 = 0); it would not change either, its fraction being zero
     return np.clip(new, rule.low, rule.high)
+
+
+def shared_numbers(seed: int, first: int, shape: tuple[int, ...], bits: int) -> Array:
+    """One number of 0..2^bits - 1 per connection and trial, a function of seed and trial."""
+    draws = (np.random.default_rng([seed, 3, first + t]) for t in range(shape[0]))
+    return np.stack([draw.integers(0, 1 << bits, shape[1]) for draw in draws])
 
 
 def pre_trace(messages: Array, widths: LoihiWidths) -> Array:
@@ -207,45 +140,3 @@ def error_shifts(
             f"{worst[1]}: a shift by {worst[0]} bits leaves nothing of an error; choose eta near 2^-6"
         )
     return {name: np.array(values, np.int64) for name, values in shifts.items()}
-
-
-def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
-    """The network with physics that integers learn well with.
-
-    Squared error, since a neuron has no softmax. A hidden rate saturates where its message does, so that errors
-    and messages agree. beta = 1 and lam = 1/8 fill many bits with error and keep the loop of feedback and nudge
-    stable; with tau = 2 it settles within the schedule.
-    """
-    schedule = network.schedule.model_copy(update={"t_free_steps": 24, "t_nudge_steps": 12})
-    saturation = widths.message_limit * 2.0 ** (2 - widths.message_bits)
-    changes = {
-        "loss": "squared_error",
-        "lam": 0.125,
-        "beta": 1.0,
-        "saturation": saturation,
-        "activation": "relu",
-    }
-    return network.model_copy(update={**changes, "schedule": schedule})
-
-
-def default_formats(network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1) -> Formats:
-    """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
-
-    Inputs in 0..1 get all bits of a message but one, hidden rates all but two (0..3.97). The output has sixteen bits
-    for what its feedback must resolve. `output_range` doublings leave W_L room to grow.
-    """
-    n, bits = network.layers, widths.message_bits
-    messages = (bits - 1, *[bits - 2] * (network.depth - 1), min(widths.output_bits - 6, widths.state_fraction))
-    weights = []
-    for k in range(1, network.depth + 1):
-        reach = 3.5 * np.sqrt(2.0 / n[k - 1]) * (2**output_range if k == network.depth else 1)
-        weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
-    hidden = tuple(weights[1:])
-    learned = network.mechanism == "learned"
-    return Formats(
-        messages,
-        tuple(weights),
-        feedback=hidden if network.feedback == "random" else (),
-        ghost_weights=hidden if learned else (),
-        ghost_inhibition=hidden if learned else (),
-    )

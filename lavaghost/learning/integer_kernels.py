@@ -12,6 +12,10 @@ from numba import njit
 from lavaghost.arithmetic import Array
 from lavaghost.engines.integer_kernels import trial
 
+ERROR, GHOST_ERROR, INHIBITION_ERROR = 64, 128, 192
+BIAS, GHOST, GHOST_BIAS, INHIBITION = 256, 320, 384, 448
+"""First random stream of a kind, counted up by layer; those of W_1, W_2.. are 0, 1.."""
+
 
 class Rule(NamedTuple):
     """Constants of the update of `learning.integer.updated`, shared by all projections.
@@ -91,6 +95,13 @@ def key_of(seed, stream, sample):  # type: ignore[no-untyped-def]
     return mix(np.uint32(mix(np.uint32(mix(np.uint32(seed)) + np.uint32(stream))) + np.uint32(sample)))
 
 
+@njit(cache=True, nogil=True)
+def fill(key, bits, out):  # type: ignore[no-untyped-def]
+    """The numbers of 0..2^bits - 1 that entries 0, 1.. of a stream are rounded with, into `out` (int64)."""
+    for i in range(len(out)):
+        out[i] = np.int64(mix(np.uint32(key + np.uint32(i))) >> np.uint32(32 - bits))
+
+
 @njit(cache=True, nogil=True, inline="always")
 def changed(w, x1, y, y_b, q, r):  # type: ignore[no-untyped-def]
     """`learning.integer.updated`, of one weight; the second product is `x1 y_b`."""
@@ -166,7 +177,7 @@ def errors(cells, s, plastic, traces, seed, sample):  # type: ignore[no-untyped-
     """The rule's error of every neuron as its trace y, from full-resolution states."""
     depth = len(cells.u)
     for k in range(depth):
-        key, linear = key_of(seed, 64 + k, sample), k == depth - 1
+        key, linear = key_of(seed, ERROR + k, sample), k == depth - 1
         # a prediction is the partner ghost's state; layer 1 has its own free rate
         past = cells.v[max(k - 1, 0)] if plastic.prediction and k > 0 else cells.u_free[k]
         for i in range(len(cells.u[k])):
@@ -175,13 +186,13 @@ def errors(cells, s, plastic, traces, seed, sample):  # type: ignore[no-untyped-
     if plastic.learned:
         for k in range(depth - 1):
             linear = k == depth - 2
-            key = key_of(seed, 128 + k, sample)
+            key = key_of(seed, GHOST_ERROR + k, sample)
             for i in range(len(cells.v[k])):
                 error = rate(cells.u_free[k + 1][i], linear, s.r_max) - rate(
                     cells.v_free[k][i], linear, s.r_max
                 )
                 to_trace(error, plastic.ghost_error[k], plastic, key, traces.y_ghost[k], i)
-            key = key_of(seed, 192 + k, sample)
+            key = key_of(seed, INHIBITION_ERROR + k, sample)
             for i in range(len(cells.u[k])):
                 to_trace(
                     np.int64(cells.left[k][i]),
@@ -210,7 +221,7 @@ def learn(cells, net, x, s, plastic, traces, r, seed, sample, shared, trace_limi
             )
         for k in range(depth):
             one[0] = plastic.bias_pre[k]
-            key = key_of(seed, 256 + k, sample)
+            key = key_of(seed, BIAS + k, sample)
             learn_rows(plastic.bias[k], one, traces.y[k], traces.none, r, key, shared[depth + k])
             for i in range(len(net.b[k])):
                 net.b[k][i] = np.int32(plastic.bias[k][0, i]) << plastic.bias_left[k]
@@ -218,15 +229,15 @@ def learn(cells, net, x, s, plastic, traces, r, seed, sample, shared, trace_limi
         for k in range(depth - 1):
             # the ghosts follow each step of the weights that they stand for
             follow = traces.y[k + 1] if network else traces.none
-            key = key_of(seed, 320 + k, sample)
+            key = key_of(seed, GHOST + k, sample)
             learn_columns(net.g[k], traces.x1[k + 1], traces.y_ghost[k], follow, r, key, shared[2 * depth + k])
             one[0] = plastic.bias_pre[k + 1]
-            key = key_of(seed, 384 + k, sample)
+            key = key_of(seed, GHOST_BIAS + k, sample)
             learn_rows(plastic.ghost_bias[k], one, traces.y_ghost[k], follow, r, key, shared[3 * depth + k])
             for i in range(len(net.c[k])):
                 net.c[k][i] = np.int32(plastic.ghost_bias[k][0, i]) << plastic.bias_left[k + 1]
             trace_of(cells.pg[k], trace_limit, traces.x1_ghost[k])
-            key = key_of(seed, 448 + k, sample)
+            key = key_of(seed, INHIBITION + k, sample)
             learn_rows(
                 net.it[k],
                 traces.x1_ghost[k],

@@ -1,21 +1,23 @@
 """A network in integers as compiled loops see it: mantissas, states and traces, and the way in and out."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters, initial_parameters, wire
-from lavaghost.engines.integer_kernels import Cells, Net, Shifts, trial
+from lavaghost.engines.integer_kernels import Cells, Net, Shifts, keep_free, reset, step, trial
 from lavaghost.learning.integer import (
-    IntegerLearning,
     error_shifts,
     grain_of,
     rule_of,
+    shared_numbers,
     trace_limit,
 )
-from lavaghost.learning.integer_kernels import Plastic, Traces, free_outputs, learn_samples
+from lavaghost.learning.integer_kernels import Plastic, Traces, free_outputs, learn, learn_samples
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+)
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
 from lavaghost.widths import Formats, LoihiWidths, exponent_of
@@ -79,19 +81,22 @@ class IntegerNetwork:
         return self.widths.state_fraction - np.array(self.formats.weights, np.int64)
 
     @property
+    def integers(self) -> Parameters:
+        """The present mantissas and, of biases, states: views."""
+        net, learned = self.net, self.network.mechanism == "learned"
+        return Parameters(
+            weights=(net.w1t.T, *net.ws),
+            biases=net.b,
+            feedback=tuple(b.T for b in net.bt) if self.formats.feedback else (),
+            ghost_weights=net.g if learned else (),
+            ghost_biases=net.c if learned else (),
+            ghost_inhibition=tuple(i.T for i in net.it) if learned else (),
+        )
+
+    @property
     def params(self) -> Parameters:
         """The present integers as real numbers, float64: exact, so that `wire` finds the same integers."""
-        net, formats = self.net, self.formats
-        weights = (np.ascontiguousarray(net.w1t.T), *net.ws)
-        learned = self.network.mechanism == "learned"
-        return Parameters(
-            weights=_real(weights, formats.weights),
-            biases=tuple(self.arith.real(b) for b in net.b),
-            feedback=_real([b.T for b in net.bt], formats.feedback) if formats.feedback else (),
-            ghost_weights=_real(net.g, formats.ghost_weights) if learned else (),
-            ghost_biases=tuple(self.arith.real(c) for c in net.c) if learned else (),
-            ghost_inhibition=_real([i.T for i in net.it], formats.ghost_inhibition) if learned else (),
-        )
+        return real_parameters(self.integers, self.arith)
 
     def _shifts(self, params: Parameters) -> Shifts:
         wiring = wire(self.network, params, self.arith)
@@ -190,21 +195,48 @@ class IntegerNetwork:
         """Trials number `first`.. of messages `x (count, n_0)`; see `learn_samples`. `network` is False while only
         ghosts learn; `shared (count, 5 L)` gives the numbers of rounding `shared`, -1 elsewhere.
         """
-        widths, schedule = self.widths, self.network.schedule
-        plastic = self.plastic(learning, halvings)
-        rule = rule_of(learning, widths)
+        schedule = self.network.schedule
         if shared is None:
-            shared = np.full((len(x), 5 * self.network.depth), -1, np.int64)
-            if learning.rounding == "nearest":
-                # adding half a step less one cuts at the middle
-                shared[:] = (1 << (rule.unit + rule.step_bits - 1)) - 1
-            elif learning.rounding == "shared":
-                shared[:] = shared_numbers(self.seed, first, shared.shape, rule.unit + rule.step_bits)
+            shared = self._shared(learning, first, len(x))
         goals = self.arith.array(np.eye(self.network.layers[-1])).astype(np.int32)
         return learn_samples(
             self.cells, self.net, self.spikes(x), labels, goals, schedule.t_free_steps,
-            schedule.t_nudge_steps, self.shifts, plastic, self.traces, rule, self.seed, first, shared,
-            (1 << widths.trace_bits) - 1, network,
+            schedule.t_nudge_steps, self.shifts, self.plastic(learning, halvings), self.traces,
+            rule_of(learning, self.widths), self.seed, first, shared, (1 << self.widths.trace_bits) - 1, network,
+        )  # fmt: skip
+
+    def _shared(self, learning: IntegerLearning, first: int, count: int) -> Array:
+        """One rounding number per trial and projection, or -1 where each synapse has its own."""
+        rule, shape = rule_of(learning, self.widths), (count, 5 * self.network.depth)
+        bits = rule.unit + rule.step_bits
+        if learning.rounding == "shared":
+            return shared_numbers(self.seed, first, shape, bits)
+        # adding half a step less one cuts at the middle
+        return np.full(shape, -1 if learning.rounding == "independent" else (1 << (bits - 1)) - 1, np.int64)
+
+    # ---- one step at a time, for who has a clock of his own
+
+    def reset(self, x: Array) -> None:
+        """The first step of a trial with messages `x (n_0,)`."""
+        reset(self.cells, self.net, x, self.shifts)
+
+    def step(self, target: Array | None) -> None:
+        """A later step; `target (n_L,)` in states while there is one."""
+        cells = self.cells
+        step(cells, self.net, cells.u[-1] if target is None else target, target is not None, self.shifts)
+
+    def keep_free(self) -> None:
+        """The free phase has ended."""
+        keep_free(self.cells)
+
+    def teach(
+        self, learning: IntegerLearning, x: Array, sample: int, halvings: int, network: bool = True
+    ) -> None:
+        """The end of a trial of messages `x (n_0,)`: what `learn` does there."""
+        learn(
+            self.cells, self.net, x, self.shifts, self.plastic(learning, halvings), self.traces,
+            rule_of(learning, self.widths), self.seed, sample, self._shared(learning, sample, 1)[0],
+            (1 << self.widths.trace_bits) - 1, network,
         )  # fmt: skip
 
     def outputs(self, x: Array) -> Array:
@@ -215,17 +247,17 @@ class IntegerNetwork:
         return out
 
 
-def shared_numbers(seed: int, first: int, shape: tuple[int, ...], bits: int) -> Array:
-    """One number of 0..2^bits - 1 per connection and trial, a function of seed and trial."""
-    draw: Callable[[int], Array] = lambda t: np.random.default_rng([seed, 3, t]).integers(  # noqa: E731
-        0, 1 << bits, shape[1]
-    )
-    return np.stack([draw(first + t) for t in range(shape[0])])
-
-
 def _mantissas(values: Array) -> Array:
     return np.ascontiguousarray(values).astype(np.int16)
 
 
-def _real(groups: Any, fractions: tuple[int, ...]) -> tuple[Array, ...]:
-    return tuple(np.ascontiguousarray(w) * 2.0**-s for w, s in zip(groups, fractions, strict=True))
+def real_parameters(integers: Parameters, arith: Loihi) -> Parameters:
+    """What mantissas and, of biases, states stand for: float64, exact."""
+    groups = {}
+    for name, group in integers._asdict().items():
+        fractions = getattr(arith.formats, name, None)
+        groups[name] = tuple(
+            arith.real(a) if fractions is None else np.ascontiguousarray(a) * 2.0 ** -fractions[k]
+            for k, a in enumerate(group)
+        )
+    return Parameters(**groups)

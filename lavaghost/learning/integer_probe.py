@@ -6,9 +6,14 @@ import numpy as np
 
 from lavaghost.arithmetic import Array
 from lavaghost.engines.integer_kernels import trial
-from lavaghost.learning.integer import IntegerLearning, pre_trace
+from lavaghost.learning.integer import (
+    pre_trace,
+)
 from lavaghost.learning.integer_kernels import Plastic, errors
 from lavaghost.learning.integer_network import IntegerNetwork
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+)
 
 PROBE_SAMPLE = 2**31 - 2**24
 """Number of the first trial of a probe; training counts from 0, pre-training from 2^31."""

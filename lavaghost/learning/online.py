@@ -63,6 +63,54 @@ class Course:
         """y_k, `(1, n_k)`: the postsynaptic factor of layer k, with its step."""
         return self.rule.post(local) * self.step(k, trial)
 
+    # ---- what a cell makes of it, in the words that `integer_online.IntegerCourse` has too
+
+    two_parts = False
+    """Whether a signal that is sent ahead of a synapse goes in two steps."""
+    unit = 1.0
+    """The step of a product in the learning engine whose cell sends the whole signal."""
+
+    @property
+    def ghosts_learn(self) -> bool:
+        """Whether ghosts have weights of their own."""
+        return self.ghosts is not None
+
+    def ghost_error(self, partner: Array, ghost: Array) -> Array:
+        """mu (r_{k+1} - g_k), `(1, n_{k+1})`, at the end of the free phase; of ghosts that learn."""
+        assert self.ghosts is not None
+        return self.ghosts.prediction(partner, ghost)
+
+    def ghost_signals(
+        self, k: int, trial: int, error: Array | None, partner: Array
+    ) -> tuple[Array, Array | None]:
+        """z_k from `partner`, the signal y_{k+1} of what the ghosts stand for; one factor, so no second one."""
+        return partner if error is None else partner + error, None
+
+    def cancelling(self, k: int, trial: int, left_over: Array) -> Array:
+        """q_k, `(1, n_k)`; of ghosts that learn."""
+        assert self.ghosts is not None
+        return self.ghosts.cancelling(left_over)
+
+    def behind(self, rate: Array, message: Array) -> Array:
+        """The factor behind a feedback connection."""
+        return rate
+
+    def ahead(self, signal: Array, negative: bool = False) -> Array:
+        """The payload of a signal that is sent ahead of a synapse."""
+        return signal
+
+    def heard(self, message: Array) -> Array:
+        """`message` as a payload that a synapse learns from."""
+        return message
+
+    def bias(self, k: int, trial: int, bias: Array, y: Array) -> Array:
+        """The biases of layer k after `trial`, `(n_k,)`."""
+        return bias + y[0]
+
+    def ghost_bias(self, k: int, trial: int, bias: Array, signals: tuple[Array, Array | None]) -> Array:
+        """The biases of the ghosts of layer k after `trial`, `(n_{k+1},)`."""
+        return bias + signals[0][0]
+
 
 def course(
     network: Network,
@@ -117,9 +165,9 @@ def changes(course: Course, index: int, trial: Trial) -> list[Change]:
         found += [Change(f"weights.{k}", y, r[0]), Change(f"biases.{k}", y, None)]
     if course.ghosts is not None:
         for k in range(1, depth):
-            error = course.ghosts.prediction(trial.free[k], trial.ghost_rate[k - 1])[0]
+            error = course.ghost_error(trial.free[k], trial.ghost_rate[k - 1])[0]
             z = signals[k] + error
-            q = course.ghosts.cancelling(trial.left_over[k - 1])[0]
+            q = course.cancelling(k, index, trial.left_over[k - 1])[0]
             found += [
                 Change(f"ghost_weights.{k}", z, trial.pre[k][0]),
                 Change(f"ghost_biases.{k}", z, None),

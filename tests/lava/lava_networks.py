@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.dynamics import Parameters, State, initial_parameters
 from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.ghost.process import ghost_network
 from lavaghost.lava_backend.proc.io.process import TeachingSource
@@ -82,3 +82,11 @@ def taught(
     source.nudge_out.connect(ghosts.nudge_in)
     with Session(ghosts, configuration(model), timeout_s=20) as session:
         yield session, ghosts
+
+
+def same_state(session: Session, process: Any, state: State, where: str) -> None:
+    """Every membrane that the process shows is that of the stepped engine."""
+    for field in ("v_mem", "v_ghost"):
+        for k, membrane in enumerate(getattr(state, field), start=1):
+            found = session.get(getattr(process, f"{field}{k}"))
+            np.testing.assert_array_equal(found, membrane[0], err_msg=f"{field}{k} in {where}")

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost.learning.integer import IntegerLearning, pre_trace, rule_of, updated
+from lavaghost.learning.integer import (
+    pre_trace,
+    rule_of,
+    updated,
+)
 from lavaghost.learning.integer_kernels import learn_columns, learn_rows
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+)
 from lavaghost.widths import LoihiWidths
 
 pytestmark = [pytest.mark.lava, pytest.mark.timeout(60)]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lava.proc.dense.process import Dense, LearningDense
-from lava_networks import PAIRS, SAMPLES, TARGETS, network, parameters, plan, taught
+from lava_networks import PAIRS, SAMPLES, TARGETS, network, parameters, plan, same_state, taught
 
-from lavaghost.dynamics import Parameters, State
+from lavaghost.dynamics import Parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava_backend.exports import read_record, unflat
 from lavaghost.lava_backend.session import Session
@@ -18,13 +18,6 @@ from lavaghost.learning.rules import Rule
 pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 MODELS = ("fused", "decomposed")
-
-
-def same_state(session: Session, process: Any, state: State, where: str) -> None:
-    for field in ("v_mem", "v_ghost"):
-        for k, membrane in enumerate(getattr(state, field), start=1):
-            found = session.get(getattr(process, f"{field}{k}"))
-            np.testing.assert_array_equal(found, membrane[0], err_msg=f"{field}{k} in {where}")
 
 
 def same_parameters(found: Parameters, expected: Parameters, where: str) -> None:

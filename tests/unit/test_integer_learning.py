@@ -3,29 +3,32 @@
 import numpy as np
 import pytest
 
-from lavaghost.config import RunConfig
+from lavaghost.config import RunConfig, integer_run
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import ModelFileError, SpecError
-from lavaghost.integer_training import as_trained, integer_run, train_integers
+from lavaghost.evaluation import integer_outputs
+from lavaghost.integer_training import as_trained, train_integers
 from lavaghost.learning.integer import (
-    IntegerLearning,
-    check_integer,
-    default_formats,
     engine_shift,
     error_shifts,
     grain_of,
     post_trace,
     pre_trace,
     rule_of,
+    shared_numbers,
     trace_limit,
     updated,
 )
 from lavaghost.learning.integer_kernels import key_of, learn_columns, learn_rows, mix
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers, shared_numbers
+from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    check_integer,
+    default_formats,
+)
 from lavaghost.loihi import Loihi
-from lavaghost.quantize import integer_outputs
 from lavaghost.spec import Network, parse
 from lavaghost.widths import DEFAULT, Formats, LoihiWidths
 

@@ -9,8 +9,10 @@ from lavaghost.dynamics import initial_parameters, network_step, start_trial, wi
 from lavaghost.engines.rounding import RoundingBound
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import SpecError
-from lavaghost.learning.integer import default_formats
 from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
+from lavaghost.learning.integer_spec import (
+    default_formats,
+)
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network, Schedule
 from lavaghost.widths import DEFAULT, Formats, LoihiWidths

@@ -10,7 +10,8 @@ from lavaghost.cli import quantize as commands
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import ModelFileError, SpecError
-from lavaghost.quantize import integer_form, integer_outputs, quantize
+from lavaghost.evaluation import integer_form, integer_outputs
+from lavaghost.quantize import quantize
 from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import train

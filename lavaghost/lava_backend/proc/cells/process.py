@@ -15,8 +15,8 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from lavaghost.arithmetic import Array
-from lavaghost.learning.online import Course
+from lavaghost.arithmetic import Arithmetic, Array
+from lavaghost.learning.integer_online import Plan
 from lavaghost.spec import Network
 
 
@@ -42,7 +42,8 @@ class Cell(LearningNeuronProcess, AbstractProcess):
         k: int,
         size: int,
         bias: Array,
-        course: Course | None = None,
+        arith: Arithmetic,
+        course: Plan | None = None,
         first: int = 0,
         learning_rule: Any = None,
         **more: Any,
@@ -52,6 +53,7 @@ class Cell(LearningNeuronProcess, AbstractProcess):
             learning_rule=learning_rule,
             network=network,
             k=k,
+            arith=arith,
             course=course,
             first=first,
             **more,
@@ -73,7 +75,8 @@ class HiddenCell(Cell):
 
     s_out_y1: y_k, for W_k. s_out_y2: r_k, for B_k. s_out_y3: q_k, for I_k. All 0 before a trial's last step.
     In that step what a layer sends is dropped by the reset that follows, so `s_fb` can carry the signal: the
-    feedback connection then sees y_{k+1} before and r_k behind it, and learns what W_{k+1} learns.
+    feedback connection then sees y_{k+1} before and r_k behind it, and learns what W_{k+1} learns. In integers it
+    carries the positive signals then, and in the reset the negative ones, with -r_k behind (`IntegerCourse`).
     """
 
     def __init__(

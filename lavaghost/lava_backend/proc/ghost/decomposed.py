@@ -9,8 +9,8 @@
     exporter     reads parameters for the host, if it wants any
 
 Connections that learn are Lava's LearningDense with a rule of Loihi's learning engine; all others are Dense. The
-numbers are those of the fused model and of the stepped engine, to the bit. After a session has started, the
-sub-processes are attributes of `network_process.procs`, under these names.
+numbers are those of the fused model and of the stepped engine, to the bit, in either arithmetic. After a session
+has started, the sub-processes are attributes of `network_process.procs`, under these names.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """
@@ -22,9 +22,11 @@ from lava.magma.core.learning.constants import GradedSpikeCfg
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.process import Dense, LearningDense
+from lava.utils.weightutils import SignMode
 
-from lavaghost.arithmetic import Array
+from lavaghost.dynamics import wire
 from lavaghost.dynamics.parameters import shapes
+from lavaghost.lava_backend.dense import Numbers
 from lavaghost.lava_backend.exports import record_size
 from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.cells.process import (
@@ -37,12 +39,14 @@ from lavaghost.lava_backend.proc.cells.process import (
 from lavaghost.lava_backend.proc.ghost.process import CLASSES, LETTERS, GhostNetwork
 from lavaghost.lava_backend.proc.reader.process import exporter
 from lavaghost.lava_backend.rules import Product, compile_rule, learning_rule, split_step
+from lavaghost.learning.integer_online import IntegerCourse
 from lavaghost.learning.online import Course
+from lavaghost.loihi import Loihi, Synapses
 
 MESSAGE: dict[str, Any] = {"num_message_bits": 24}
 """Payloads are numbers, not spikes."""
-UNIT = compile_rule(Product(1.0))
-"""The rule of a synapse whose cell sends the whole signal, dw = y1 x."""
+WHOLE: dict[str, Any] = {"num_weight_bits": 9, "sign_mode": SignMode.MIXED}
+"""Weights of which Lava cuts nothing: with 8 bits it would drop the last one, that of weights that are set."""
 
 
 class DecomposedGhostModel(AbstractSubProcessModel):
@@ -50,7 +54,11 @@ class DecomposedGhostModel(AbstractSubProcessModel):
 
     def __init__(self, proc: Any) -> None:
         given = proc.proc_params
-        self.network, self.course = given["network"], given["course"]
+        self.network, self.course, self.arith = given["network"], given["course"], given["arith"]
+        self.net = wire(self.network, given["params"], self.arith)
+        self.clock = Clock(self.network, self.course, given["first"])
+        self.fixed = isinstance(self.arith, Loihi)
+        self.unit = 1.0 if self.course is None else self.course.unit
         self.tied = self.network.feedback == "tied"
         self.parts: dict[str, Any] = {}
         self._populations(proc)
@@ -67,8 +75,8 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     def _populations(self, proc: Any) -> None:
         network, course, depth = self.network, self.course, self.network.depth
         given = proc.proc_params
-        common = {"network": network, "course": course, "first": given["first"]}
-        common["learning_rule"] = None if course is None else learning_rule(UNIT)
+        common = {"network": network, "course": course, "arith": self.arith, "first": given["first"]}
+        common["learning_rule"] = None if course is None else self._rule(Product(self.unit))
         size, start = record_size(network, given["record"]), 0
         probes = {}
         for k in given["record"]:
@@ -80,10 +88,10 @@ class DecomposedGhostModel(AbstractSubProcessModel):
                 **common,
                 k=k,
                 size=network.layers[k],
-                bias=getattr(proc, f"b{k}").init,
+                bias=self.net.biases[k - 1],
                 probe=probes.get(k),
                 feedback_learns=course is not None and self.tied,
-                w_gain=1.0 if course is None else 1.0 / _engine_step(course, k),  # y_k has its step already
+                w_gain=self.unit / self._engine_step(k),  # y_k has its step already
             )
         for k in range(1, depth):
             if network.mechanism == "online":
@@ -93,28 +101,59 @@ class DecomposedGhostModel(AbstractSubProcessModel):
                 **common,
                 k=k,
                 size=network.layers[k + 1],
-                bias=getattr(proc, f"c{k}").init,
+                bias=self.net.ghost_biases[k - 1],
                 mirrors=course is not None and network.mechanism == "duplicate" and self.tied,
             )
 
     def _connections(self, proc: Any) -> None:
-        learns = self.course is not None
-        mechanism, hidden = self.network.mechanism, range(1, self.network.depth)
-        for k in range(1, self.network.depth + 1):
-            dw = None
-            if self.course is not None:
-                dw = compile_rule(Product(_engine_step(self.course, k)))
-            self.parts[f"up{k}"] = _connection(getattr(proc, f"W{k}").init, dw)
-        feedback = compile_rule(Product(1.0, ("x1", "y2"))) if learns and self.tied else None
-        for k in hidden:
-            self.parts[f"down{k}"] = _connection(getattr(proc, f"B{k}").init, feedback)
+        net, mechanism = self.net, self.network.mechanism
+        one, mirrored = Product(self.unit), Product(self.unit, ("x1", "y2"))
+        for k, weights in enumerate(net.weights, start=1):
+            self._connect(f"up{k}", weights, "weights", k, Product(self._engine_step(k)))
+        for k in range(1, self.network.depth):
+            follows = (mirrored,) if self.tied else ()
+            self._connect(f"down{k}", net.feedback[k - 1], "feedback", k, *follows)
             if mechanism == "online":
                 continue
-            self.parts[f"copy{k}"] = _connection(getattr(proc, f"G{k}").init, UNIT if learns else None)
-            inhibition = feedback  # a duplicate's is a copy of B_k
-            if learns and mechanism == "learned":
-                inhibition = compile_rule(Product(1.0, ("x1", "y3")))
-            self.parts[f"inhibit{k}"] = _connection(getattr(proc, f"I{k}").init, inhibition)
+            if mechanism == "duplicate":
+                # copies, which are rounded as what they copy
+                self._connect(f"copy{k}", net.ghost_weights[k - 1], "weights", k + 1, one)
+                self._connect(f"inhibit{k}", net.inhibition[k - 1], "feedback", k, *follows)
+                continue
+            both = (one, mirrored) if self.fixed else (one,)  # in integers, y_{k+1} is a product of its own
+            self._connect(f"copy{k}", net.ghost_weights[k - 1], "ghost_weights", k, *both)
+            self._connect(
+                f"inhibit{k}",
+                net.inhibition[k - 1],
+                "ghost_inhibition",
+                k,
+                Product(self.unit, ("x1", "y3")),
+            )
+
+    def _connect(self, name: str, weights: Any, group: str, k: int, *products: Product) -> None:
+        """A connection that learns by `products`; by none, or without a course, it does not learn."""
+        more: dict[str, Any] = {"weights": weights, **MESSAGE}
+        if isinstance(weights, Synapses):
+            # nine bits and a sign of which nothing is cut: weights that learned may be odd
+            exponent = weights.exponent
+            more |= {"weights": weights.integers(), "weight_exp": exponent, **WHOLE}
+        if self.course is None or not products:
+            self.parts[name] = Dense(**more)
+            return
+        if isinstance(self.course, IntegerCourse):
+            more["numbers"] = Numbers(self.course, self.clock, group, k, weights.shape)
+        self.parts[name] = LearningDense(
+            learning_rule=self._rule(*products), graded_spike_cfg=GradedSpikeCfg.OVERWRITE, **more
+        )
+
+    def _rule(self, *products: Product) -> Any:
+        return learning_rule(compile_rule(*products), self.fixed)
+
+    def _engine_step(self, k: int) -> float:
+        """The part of the first eta_k that the learning engine takes, a power of two; the cell has the rest."""
+        if not isinstance(self.course, Course):
+            return self.unit
+        return split_step(self.course.step(k, self.course.pretrain))[0]
 
     # ---- connections between them
 
@@ -176,10 +215,8 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         for name in shapes(self.network):
             field, k = name.split(".")
             arrays.append(getattr(proc, f"{LETTERS[field]}{k}").aliased_var)
-        clock = Clock(self.network, self.course, proc.proc_params["first"])
-        sender = exporter(
-            arrays=arrays, after=after, clock=clock, record_size=record_size(self.network, record)
-        )
+        size = record_size(self.network, record)
+        sender = exporter(arrays=arrays, after=after, clock=self.clock, record_size=size)
         self.parts["exporter"] = sender
         for k in record:
             self.parts[f"layer{k}"].probe_out.connect(sender.record_in)
@@ -189,27 +226,10 @@ class DecomposedGhostModel(AbstractSubProcessModel):
             own.connect(port)
 
 
-def _engine_step(course: Course, k: int) -> float:
-    """The part of the first eta_k that the learning engine takes, a power of two; the cell has the rest."""
-    return split_step(course.step(k, course.pretrain))[0]
-
-
-def _connection(weights: Array, dw: str | None) -> Any:
-    """A connection that learns by `dw`, or does not learn."""
-    if dw is None:
-        return Dense(weights=weights, **MESSAGE)
-    return LearningDense(
-        weights=weights,
-        learning_rule=learning_rule(dw),
-        graded_spike_cfg=GradedSpikeCfg.OVERWRITE,
-        **MESSAGE,
-    )
-
-
 def _define(process: type[GhostNetwork]) -> type[Any]:
     body = {"__module__": __name__, "__doc__": f"Decomposed model of {process.__name__}."}
     model = type(f"Decomposed{process.__name__}", (DecomposedGhostModel,), body)
-    return implements(proc=process, protocol=LoihiProtocol)(tag("floating_pt")(model))
+    return implements(proc=process, protocol=LoihiProtocol)(tag("floating_pt", "fixed_pt")(model))
 
 
 # Lava looks for models among a module's names

@@ -104,7 +104,9 @@ class FusedGhostModel(PyLoihiProcessModel):
         hidden = k < self.network.depth
         feedback = self.free_state.feedback[k - 1] if hidden else None
         inhibition = self.free_state.inhibition[k - 1] if hidden else None
-        return layer_record(trial.free[k - 1], self.engine.rates(self.state)[k - 1], feedback, inhibition)
+        return layer_record(
+            ARITH, trial.free[k - 1], self.engine.rates(self.state)[k - 1], feedback, inhibition
+        )
 
     def on_var_update(self) -> None:
         """A Var was set between two runs."""

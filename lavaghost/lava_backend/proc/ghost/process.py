@@ -14,10 +14,11 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from lavaghost.arithmetic import Array, Float
+from lavaghost.arithmetic import Arithmetic, Array, Float
 from lavaghost.dynamics import Parameters, State, Wiring, start_trial, wire
 from lavaghost.lava_backend.exports import flat_size, record_size
-from lavaghost.learning.online import Course
+from lavaghost.learning.integer_online import Plan
+from lavaghost.loihi import Synapses
 from lavaghost.spec import Network
 
 MAX_HIDDEN = 62
@@ -29,7 +30,10 @@ PIPE = 64
 
 
 class GhostNetwork(AbstractProcess):
-    """A ghost network of L weight layers. Vars are numbered from layer 1; all numbers are float64.
+    """A ghost network of L weight layers. Vars are numbered from layer 1; all numbers are those of `arith`.
+
+    `params` are real numbers, whatever `arith` makes of them. In integers, messages are graded spikes, and y_in and
+    r_out are states, full-resolution membranes of the output.
 
     Without a `course` its trials are free phases of `t_free_steps`. With one, a nudged phase of `t_nudge_steps`
     follows, and at its end the network learns. `first` is the number of its first trial in the course.
@@ -57,20 +61,23 @@ class GhostNetwork(AbstractProcess):
         *,
         network: Network,
         params: Parameters,
-        course: Course | None = None,
+        course: Plan | None = None,
+        arith: Arithmetic | None = None,
         first: int = 0,
         export_after: Collection[int] = (),
         record: Sequence[int] = (),
     ) -> None:
+        arith = Float() if arith is None else arith
         super().__init__(
             network=network,
             params=params,
+            arith=arith,
             course=course,
             first=first,
             export_after=frozenset(export_after),
             record=tuple(record),
         )
-        sizes, arith = network.layers, Float()
+        sizes = network.layers
         self.x_in = InPort(shape=(sizes[0],))
         self.y_in = InPort(shape=(sizes[-1],))
         self.nudge_in = InPort(shape=(1,))
@@ -90,15 +97,12 @@ class GhostNetwork(AbstractProcess):
 
 
 def connections(net: Wiring) -> dict[str, Array]:
-    """The Vars of a network that are connections, by name."""
-    return {
-        **_numbered("W", net.weights),
-        **_numbered("b", net.biases),
-        **_numbered("B", net.feedback),
-        **_numbered("G", net.ghost_weights),
-        **_numbered("c", net.ghost_biases),
-        **_numbered("I", net.inhibition),
-    }
+    """The Vars of a network that are connections, by name; mantissas in integers."""
+    groups = (net.weights, net.biases, net.feedback, net.ghost_weights, net.ghost_biases, net.inhibition)
+    found = {}
+    for letter, group in zip("WbBGcI", groups, strict=True):
+        found |= _numbered(letter, [c.integers() if isinstance(c, Synapses) else c for c in group])
+    return found
 
 
 def membranes(state: State) -> dict[str, Array]:
@@ -133,18 +137,23 @@ CLASSES = {
 def ghost_network(
     network: Network,
     params: Parameters,
-    course: Course | None = None,
+    course: Plan | None = None,
+    arith: Arithmetic | None = None,
     *,
     first: int = 0,
     export_after: Collection[int] = (),
     record: Sequence[int] = (),
 ) -> Any:
-    """The Lava process of `network`, not yet connected; see `GhostNetwork`."""
+    """The Lava process of `network`, not yet connected; see `GhostNetwork`.
+
+    `arith` is `Float()` unless it is given; with a `loihi.Loihi`, `session.configuration(model, fixed=True)` runs it.
+    """
     process = CLASSES[network.depth - 1, network.mechanism == "online"]
     return process(
         network=network,
         params=params,
         course=course,
+        arith=arith,
         first=first,
         export_after=export_after,
         record=record,

@@ -1,4 +1,4 @@
-"""Floating-point models of the source and the collector.
+"""Models of the sources and the collector, each in floating point and in integers.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """
@@ -6,23 +6,16 @@ Lava executes this file anew for each compilation: it defines classes and does n
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from lavaghost.lava_backend.models import both
 from lavaghost.lava_backend.proc.io.process import OutputCollector, SampleSource, TeachingSource
 
 
-@implements(proc=SampleSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PySampleSource(PyLoihiProcessModel):
+class SampleSourceModel(PyLoihiProcessModel):
     """See `SampleSource`."""
 
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
+    s_out: Any
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -34,15 +27,12 @@ class PySampleSource(PyLoihiProcessModel):
         self.s_out.send(self.samples[(self.time_step - 1) // self.trial_steps])
 
 
-@implements(proc=TeachingSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyTeachingSource(PyLoihiProcessModel):
+class TeachingSourceModel(PyLoihiProcessModel):
     """See `TeachingSource`."""
 
-    x_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
-    y_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
-    nudge_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
+    x_out: Any
+    y_out: Any
+    nudge_out: Any
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -57,22 +47,19 @@ class PyTeachingSource(PyLoihiProcessModel):
             self.row = self.order(phase.trial)
         self.x_out.send(self.samples[self.row])
         self.y_out.send(self.targets[self.row])
-        self.nudge_out.send(np.array([float(phase.nudged)]))
+        self.nudge_out.send(np.array([phase.nudged], self.targets.dtype))
 
 
-@implements(proc=OutputCollector, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyOutputCollector(PyLoihiProcessModel):
+class OutputCollectorModel(PyLoihiProcessModel):
     """See `OutputCollector`."""
 
-    a_in: Any = LavaPyType(PyInPort.VEC_DENSE, float)
-    result_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
+    a_in: Any
+    result_out: Any
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.trial_steps = proc_params["trial_steps"]
-        self.result = np.zeros((proc_params["trials"], proc_params["size"]))
+        self.result = np.zeros((proc_params["trials"], proc_params["size"]), proc_params["kind"])
 
     def run_spk(self) -> None:
         """Keep what a trial ends with."""
@@ -82,3 +69,18 @@ class PyOutputCollector(PyLoihiProcessModel):
             self.result[trial - 1] = arrived
             if trial == len(self.result):
                 self.result_out.send(self.result)
+
+
+PORTS: dict[Any, tuple[type[Any], tuple[str, ...], tuple[str, ...]]] = {
+    SampleSource: (SampleSourceModel, (), ("s_out",)),
+    TeachingSource: (TeachingSourceModel, (), ("x_out", "y_out", "nudge_out")),
+    OutputCollector: (OutputCollectorModel, ("a_in",), ("result_out",)),
+}
+# Lava looks for models among a module's names
+globals().update(
+    {
+        model.__name__: model
+        for process, (logic, receives, sends) in PORTS.items()
+        for model in both(process, logic, __name__, receives, sends)
+    }
+)

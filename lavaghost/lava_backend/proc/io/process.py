@@ -4,7 +4,9 @@ Lava executes this file anew for each compilation: it defines classes and does n
 """
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 
@@ -47,8 +49,9 @@ class OutputCollector(AbstractProcess):
     result_out  (trials, n_L), a pipe to the host: reading a Var takes 20 microseconds an element
     """
 
-    def __init__(self, *, size: int, trials: int, trial_steps: int) -> None:
-        super().__init__(size=size, trials=trials, trial_steps=trial_steps)
+    def __init__(self, *, size: int, trials: int, trial_steps: int, kind: Any = np.float64) -> None:
+        """`kind` is the type of the numbers that arrive."""
+        super().__init__(size=size, trials=trials, trial_steps=trial_steps, kind=kind)
         self.a_in = InPort(shape=(size,))
         self.result_out = OutPort(shape=(trials, size))
         self.result_out.flag_external_pipe(buffer_size=1)

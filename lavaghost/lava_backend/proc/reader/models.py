@@ -1,4 +1,4 @@
-"""The floating-point model of `Exporter`.
+"""The models of `Exporter`, in floating point and in integers.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """
@@ -6,23 +6,19 @@ Lava executes this file anew for each compilation: it defines classes and does n
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort, PyRefPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from lavaghost.lava_backend.models import both
 from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.reader.process import CLASSES, Exporter
-
-REFERENCE = LavaPyType(PyRefPort.VEC_DENSE, float)
 
 
 class ExporterModel(PyLoihiProcessModel):
     """What the models of all numbers of arrays share."""
 
-    params_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
+    params_out: Any
     record_in: Any = LavaPyType(PyInPort.VEC_DENSE, float)
     record_out: Any = LavaPyType(PyOutPort.VEC_DENSE, float)
 
@@ -48,12 +44,12 @@ class ExporterModel(PyLoihiProcessModel):
         self.params_out.send(np.concatenate([getattr(self, name).read().reshape(-1) for name in self.names]))
 
 
-def _define(process: type[Exporter], count: int) -> type[Any]:
-    body: dict[str, Any] = {"__module__": __name__, "__doc__": f"Model of {process.__name__}."}
-    body |= {f"array{i}": REFERENCE for i in range(1, count + 1)}
-    model = type(f"Py{process.__name__}", (ExporterModel,), body)
-    return implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("floating_pt")(model)))
+def _define(process: type[Exporter], count: int) -> list[type[Any]]:
+    """RefPorts of the arrays, in either number system."""
+    references = {f"array{i}": LavaPyType(PyRefPort.VEC_DENSE, float) for i in range(1, count + 1)}
+    logic = type(f"{process.__name__}Model", (ExporterModel,), references)
+    return both(process, logic, __name__, sends=["params_out"])
 
 
 # Lava looks for models among a module's names
-globals().update({model.__name__: model for n, cls in CLASSES.items() for model in [_define(cls, n)]})
+globals().update({model.__name__: model for n, cls in CLASSES.items() for model in _define(cls, n)})

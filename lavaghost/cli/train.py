@@ -1,0 +1,154 @@
+"""The command that trains, in floating point and in integers, on each engine."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from lavaghost import spec
+from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, json_option
+from lavaghost.cli.console import bar, check_writable, emit, percent
+from lavaghost.config import engine_of, integer_run, read_config
+from lavaghost.errors import SpecError
+from lavaghost.lava_backend.available import require_lava
+from lavaghost.learning.integer_spec import Rounding
+from lavaghost.widths import DEFAULT, LoihiWidths
+
+
+def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of sizes; write for example 128,64") from None
+
+
+@click.command()
+@click.argument("config", type=PATH, required=False)
+@click.option("--dataset", help="digits (default), a folder of IDX files, or an .npz file.")
+@click.option("--layers", callback=_sizes, help="Sizes of the hidden layers, such as 128,64.")
+@click.option("--activation", type=choice(spec.Activation), help="Rate function of hidden layers.")
+@click.option("--saturation", type=float, help="Upper bound of a relu rate.")
+@click.option("--mechanism", type=choice(spec.Mechanism), help="How ghosts cancel the feedback.")
+@click.option("--rule", type=choice(spec.Rule), help="Local learning rule.")
+@click.option("--feedback", type=choice(spec.Feedback), help="Feedback weights.")
+@click.option("--loss", type=choice(spec.Loss), help="What the output is nudged towards.")
+@click.option("--lam", type=float, help="Feedback gain.")
+@click.option("--beta", type=float, help="Nudging strength.")
+@click.option("--method", type=choice(spec.MethodName), help="Ghost units, or a control.")
+@click.option("--engine", type=choice(spec.Engine), help="Solve for fixed points, or step in time.")
+@click.option("--epochs", type=int, help="Passes over the training set.")
+@click.option("--batch-size", type=int, help="Samples per weight change.")
+@click.option("--eta", type=float, help="Step size; means what a backprop learning rate means.")
+@click.option("--eta-decay", type=choice(spec.Decay), help="How eta falls over the run.")
+@click.option("--momentum", type=float, help="Momentum of the optimiser.")
+@click.option("--weight-decay", type=float, help="Weight decay of the optimiser.")
+@click.option("--sweeps", type=int, help="Relaxation sweeps of the equilibrium engine.")
+@click.option("--tolerance", type=float, help="Solve the nudged phase to this instead.")
+@click.option("--seed", type=int, help="Seed of weights and sample order.")
+@click.option("--out", type=PATH, default=Path("out/train"), show_default=True, help="Folder for the results.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option("--tau-steps", type=float, help="Time constant of neurons and ghosts, in steps.")
+@click.option("--t-free-steps", type=int, help="Steps of the free phase, the reset included.")
+@click.option("--t-nudge-steps", type=int, help="Steps of the nudged phase.")
+@click.option("--arithmetic", type=choice(spec.ArithmeticName), help="Floating point, or a chip's integers.")
+@click.option("--rounding", type=choice(Rounding), help="Arithmetic loihi: random numbers of weights.")
+@click.option("--hardware", "chip", help="Arithmetic loihi: take the bit widths of this chip, NAME or FILE.")
+@click.option("--state-fraction", type=int, help="Arithmetic loihi: fractional bits of a state (12).")
+@click.option(
+    "--lava-model", type=LAVA_MODEL, default="fused", show_default=True, help="Processes of engine lava."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Engine lava: training samples of an epoch.")
+@click.option("--record", callback=_sizes, help="Engine lava: layers to record, such as 1,2.")
+@click.option("--diagnostics/--no-diagnostics", default=True, help="Measure cosines and residuals per epoch.")
+@json_option
+def train(
+    config: Path | None,
+    out: Path,
+    resume: bool,
+    diagnostics: bool,
+    chip: str | None,
+    state_fraction: int | None,
+    lava_model: Literal["fused", "decomposed"],
+    limit: int | None,
+    record: tuple[int, ...] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a network and save it, its learning curves and a checkpoint in --out.
+
+    CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
+    """
+    from lavaghost.datasets import load
+    from lavaghost.pipeline import OnLava, train_and_save, train_integers_and_save
+    from lavaghost.training import check_data
+
+    run = read_config(config, _overrides(options))
+    data, engine = load(run.dataset), engine_of(run)
+    integers = run.arithmetic == "loihi"
+    widths = _widths(chip, state_fraction, integers)
+    network, integer = run.network_for(data.n_inputs, data.n_classes), run.integer
+    if integers:
+        network, integer = integer_run(run, data, widths)
+    else:
+        spec.check_together(network, run.learning)
+    check_data(network, data)
+    if engine == "lava":
+        require_lava()
+    elif limit is not None or record is not None:
+        raise SpecError("--limit and --record belong to engine 'lava'; add --engine lava or leave them out")
+    check_writable(out)
+    with bar("training", None) as progress:
+
+        def report(done: int, total: int, row: dict[str, Any] | None) -> None:
+            note = f"epoch {row['epoch']}: {percent(row['accuracy'])}" if row else None
+            progress.update(done, total, note)
+
+        common: dict[str, Any] = {
+            "resume": resume,
+            "diagnostics": diagnostics,
+            "report": report,
+            "on_lava": OnLava(lava_model, limit, record or ()),
+        }
+        if integers:
+            trained, path = train_integers_and_save(
+                network, integer, data, out, engine=engine, widths=widths, **common
+            )
+        else:
+            trained, path = train_and_save(network, run.learning, data, out, **common)
+    values = {**trained.record["result"], "arithmetic": run.arithmetic, "model": str(path)}
+    emit(values, as_json, f"{data.name}, {network.layers}")
+
+
+def _widths(chip: str | None, state_fraction: int | None, integers: bool) -> LoihiWidths:
+    """The bit widths of a chip by its name or file; Lava's model of Loihi where none is named."""
+    from lavaghost.hardware.config import load
+
+    if (chip is not None or state_fraction is not None) and not integers:
+        raise SpecError(
+            "--hardware and --state-fraction belong to --arithmetic loihi; add that or leave them out"
+        )
+    widths = DEFAULT if chip is None else load(chip).integers()
+    return widths if state_fraction is None else replace(widths, state_fraction=state_fraction)
+
+
+def _overrides(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, in the sections of the configuration."""
+    given = {name: value for name, value in options.items() if value is not None}
+    sections: dict[str, Any] = {"network": {}, "learning": {}}
+    for name, value in given.items():
+        if name in ("dataset", "arithmetic"):
+            sections[name] = value
+        elif name == "rounding":
+            sections["integer"] = {"rounding": value}
+        elif name == "layers":
+            sections["hidden"] = value
+        elif name == "tau_steps":
+            sections["network"].setdefault("schedule", {}).update(tau_steps=value, tau_ghost_steps=value)
+        elif name in spec.Schedule.model_fields:
+            sections["network"].setdefault("schedule", {})[name] = value
+        else:
+            sections["network" if name in spec.Physics.model_fields else "learning"][name] = value
+    return sections

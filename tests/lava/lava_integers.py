@@ -1,0 +1,76 @@
+"""Small networks in integers that learn, for the tests of the fixed-point models."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.proc.ghost.process import ghost_network
+from lavaghost.lava_backend.proc.io.process import TeachingSource
+from lavaghost.lava_backend.quiet import quiet
+from lavaghost.lava_backend.session import Session, configuration
+from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
+from lavaghost.learning.integer_online import IntegerCourse
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    default_formats,
+)
+from lavaghost.spec import Network, Schedule
+from lavaghost.widths import DEFAULT
+
+SAMPLES = np.random.default_rng(0).random((4, 12))
+LABELS = np.array([2, 0, 3, 1])
+PER_EPOCH = 2
+"""Trials of an epoch, so that the learning rate falls within four."""
+
+
+def network(hidden: int = 1, **fields: Any) -> Network:
+    """As `lava_networks.network`, with physics that integers can do."""
+    schedule = Schedule(t_free_steps=5, t_nudge_steps=3, tau_steps=2, tau_ghost_steps=1.25)
+    physics = {"loss": "squared_error", "lam": 0.25, "beta": 1.0, "saturation": 1.5, "schedule": schedule}
+    return Network(layers=(12, *(9, 7)[:hidden], 4), **{**physics, **fields})
+
+
+def course_of(net: Network, rule: Any, rounding: Any = "independent") -> IntegerCourse:
+    """Large steps; the first of four trials is pre-training where ghosts learn."""
+    learning = IntegerLearning(
+        rule=rule, epochs=2, eta_exponent=-1, halve_at=(0.5,), pretrain_samples=1, seed=7, rounding=rounding,
+        mu_exponent=-4, mu_inhibition_exponent=-4,
+    )  # fmt: skip
+    return IntegerCourse(net, learning, default_formats(net), DEFAULT, PER_EPOCH)
+
+
+def integers_of(course: IntegerCourse) -> IntegerNetwork:
+    """Initial integers, with biases and weights near their limits, so that edges are met."""
+    net, formats = course.network, course.formats
+    params = initial_integers(net, 1, formats, DEFAULT)
+    draw = np.random.default_rng(2)
+    scale = [2.0**-s for s in formats.weights]
+    biases = tuple(draw.integers(-60, 60, b.shape) * s for b, s in zip(params.biases, scale, strict=True))
+    weights = tuple(w.copy() for w in params.weights)
+    for w, s in zip(weights, scale, strict=True):
+        w[0, :3], w[1, :3] = 254 * s, -256 * s
+    return IntegerNetwork(net, formats, DEFAULT, params._replace(weights=weights, biases=biases), 7)
+
+
+@contextmanager
+def taught(
+    integers: IntegerNetwork, course: IntegerCourse | None, model: str, **fields: Any
+) -> Iterator[tuple[Session, Any]]:
+    """A session in which the network is taught the four samples, one trial each, and its process."""
+    net, arith = integers.network, integers.arith
+    with quiet():
+        ghosts = ghost_network(net, integers.params, course, arith, **fields)
+        source = TeachingSource(
+            samples=arith.input(SAMPLES).astype(np.int32),
+            targets=arith.array(np.eye(4)[LABELS]).astype(np.int32),
+            order=lambda trial: trial % 4,
+            clock=Clock(net, course),
+        )
+    source.x_out.connect(ghosts.x_in)
+    source.y_out.connect(ghosts.y_in)
+    source.nudge_out.connect(ghosts.nudge_in)
+    with Session(ghosts, configuration(model, fixed=True), timeout_s=20) as session:
+        yield session, ghosts

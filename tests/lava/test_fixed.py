@@ -1,0 +1,168 @@
+"""Integers: fused = decomposed = stepped engine = compiled loops, every state, every step, every weight."""
+
+import itertools
+
+import numpy as np
+import pytest
+from lava_integers import LABELS, SAMPLES, course_of, integers_of, network, taught
+from lava_networks import PAIRS, same_state
+
+from lavaghost.datasets import Dataset
+from lavaghost.engines.stepped import Stepped
+from lavaghost.errors import SpecError
+from lavaghost.integer_training import train_integers
+from lavaghost.lava_backend import train_integers as train_on_lava
+from lavaghost.lava_backend.exports import read_record, unflat
+from lavaghost.lava_backend.runner import evaluate
+from lavaghost.learning.integer_spec import (
+    IntegerLearning,
+    default_formats,
+    suited,
+)
+from lavaghost.loihi import Loihi
+from lavaghost.spec import Network
+from lavaghost.widths import LoihiWidths
+
+pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+
+MODELS = ("fused", "decomposed")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("hidden", "mechanism", "feedback"),
+    [
+        (1, "duplicate", "tied"),
+        (2, "duplicate", "random"),
+        (1, "learned", "random"),
+        (2, "learned", "tied"),
+        (1, "online", "random"),
+        (2, "online", "tied"),
+    ],
+)
+def test_inference(hidden, mechanism, feedback, model):
+    net = network(hidden, mechanism=mechanism, feedback=feedback)
+    integers = integers_of(course_of(net, "temporal"))
+    edges = [0, 0]
+    with taught(integers, None, model) as (session, ghosts):
+        for i in range(2):
+            for step, (_, state) in enumerate(
+                Stepped(net, integers.arith).states(integers.params, SAMPLES[i : i + 1])
+            ):
+                session.run(1, timeout_s=20)
+                same_state(session, ghosts, state, f"step {step} of trial {i}")
+                edges = [min(edges[0], state.v_mem[0].min()), max(edges[1], state.v_mem[0].max())]
+                if mechanism == "duplicate" and net.schedule.tau_steps == net.schedule.tau_ghost_steps:
+                    for ghost, partner in zip(state.v_ghost, state.v_mem[1:], strict=True):
+                        np.testing.assert_array_equal(ghost, partner)
+    assert edges[0] < 0  # both edges of the rate function were met
+    assert edges[1] > net.r_max * 2**12
+
+
+@pytest.mark.parametrize("feedback", ["tied", "random"])
+@pytest.mark.parametrize(("mechanism", "rule"), PAIRS)
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_learning(hidden, mechanism, rule, feedback):
+    net = network(hidden, mechanism=mechanism, feedback=feedback)
+    # one number for all synapses of a connection, as Lava draws it, or one for each
+    course = course_of(net, rule, "shared" if hidden == 1 else "independent")
+    arith, states, records = Loihi(course.formats), [], []
+    engine = Stepped(net, arith)
+    for model in MODELS:
+        integers = integers_of(course)
+        start = integers.params
+        with taught(integers, course, model, export_after=range(4), record=(1, net.depth)) as (session, ghosts):
+            for i in range(4):
+                goal = np.eye(4)[LABELS[i : i + 1]]
+                states = [s for _, s in engine.states(integers.params, SAMPLES[i : i + 1], goal)]
+                if i == 1:
+                    for step, state in enumerate(states):
+                        session.run(1, timeout_s=20)
+                        same_state(session, ghosts, state, f"step {step} of trial {i}, {model}")
+                else:
+                    session.run(len(states), timeout_s=20)
+                    same_state(session, ghosts, states[-1], f"the end of trial {i}, {model}")
+                messages = arith.input(SAMPLES[i : i + 1])
+                integers.learn(course.learning, messages, LABELS[i : i + 1], *course.lesson(i))
+                found = unflat(net, session.receive(ghosts.params_out))
+                for name, array in integers.integers.named().items():
+                    where = f"{name} after trial {i}, {model}"
+                    np.testing.assert_array_equal(found.named()[name], array, err_msg=where)
+                records.append(session.receive(ghosts.record_out))
+            if model == "decomposed":
+                # a mirrored connection learns its second part in the reset that follows
+                session.run(1, timeout_s=20)
+                for k in range(1, net.depth):
+                    b = integers.net.bt[k - 1].T
+                    np.testing.assert_array_equal(session.get(getattr(ghosts, f"B{k}")), b)
+                    if mechanism == "duplicate":
+                        np.testing.assert_array_equal(session.get(getattr(ghosts, f"I{k}")), b)
+        for name, array in integers.params.named().items():
+            moved = np.abs(array - start.named()[name]).max() > 0
+            assert moved != name.startswith("feedback"), f"{name} moved, or did not"
+    np.testing.assert_array_equal(records[:4], records[4:])
+    first, last = read_record(net, (1, net.depth), records[-1])
+    rates = engine.rates(states[-1])
+    np.testing.assert_array_equal(first.nudged, arith.real(rates[0][0]))
+    np.testing.assert_array_equal(last.nudged, arith.real(rates[-1][0]))
+    assert np.isnan(last.residual)
+
+
+def small(digits, count=24):
+    x, y = digits.x_train[:count], digits.y_train[:count]
+    return Dataset("some digits", x, y, digits.x_test[:40], digits.y_test[:40], 10, digits.scale)
+
+
+@pytest.mark.parametrize("mechanism", ["duplicate", "learned"])
+def test_a_run_on_lava_is_the_run_without(digits, tmp_path, mechanism):
+    """Weights and history of `integer_training`, and the same again after an interruption."""
+    data, net = small(digits), suited(Network(layers=(64, 12, 10), mechanism=mechanism))
+    rule = "prediction" if mechanism == "duplicate" else "temporal"
+    learning = IntegerLearning(rule=rule, epochs=2, pretrain_samples=30, seed=3)
+    expected = train_integers(net, learning, data)
+
+    def stop(_done, _total, row):
+        if row is not None and row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_on_lava(net, learning, data, out=tmp_path, report=stop)
+    looks = []
+    run = train_on_lava(
+        net, learning, data, out=tmp_path, resume=True, watch=lambda *at: looks.append(at), looks=2, record=[1]
+    )
+    for name, array in expected.params.named().items():
+        np.testing.assert_array_equal(run.params.named()[name], array, err_msg=name)
+    for row, wanted in zip(run.history, expected.history[-len(run.history) :], strict=True):
+        for key in ("epoch", "accuracy", "cosines", "residuals", "norms"):
+            assert row[key] == wanted[key]
+    assert len(looks) == 2
+    with np.load(tmp_path / "record.npz") as record:
+        assert np.isfinite(record["residual_1"]).all()
+
+
+def test_the_decomposed_network_learns_what_the_fused_one_learns(digits):
+    data, net = small(digits), suited(Network(layers=(64, 12, 10)))
+    learning = IntegerLearning(epochs=1)
+    runs = [train_on_lava(net, learning, data, model=m, looks=0, diagnostics=False) for m in MODELS]
+    for a, b in itertools.pairwise(runs):
+        for name, array in a.params.named().items():
+            np.testing.assert_array_equal(b.params.named()[name], array, err_msg=name)
+    # weights that learned may be odd, and Lava's Dense would drop their last bit
+    assert any((np.rint(w * 2.0**8) % 2).any() for w in runs[0].params.weights)
+
+
+def test_evaluation_on_lava_is_that_of_the_stepped_engine(digits):
+    net = suited(Network(layers=(64, 12, 10)))
+    run = train_integers(net, IntegerLearning(epochs=1), digits, diagnostics=False)
+    arith, x = Loihi(default_formats(net)), digits.x_test[:6]
+    wanted = arith.real(Stepped(net, arith).output(run.params, x))
+    for model in MODELS:
+        found = evaluate(net, run.params, x, arith=arith, model=model)
+        np.testing.assert_array_equal(found.output, wanted)
+
+
+def test_widths_that_lavas_engine_lacks_are_refused(digits):
+    net = suited(Network(layers=(64, 12, 10)))
+    with pytest.raises(SpecError, match=r"widths\.weight_bits 4 is there always 8; use model fused"):
+        train_on_lava(net, IntegerLearning(), digits, model="decomposed", widths=LoihiWidths(weight_bits=4))
