@@ -1,6 +1,6 @@
 """The main path as functions: data set -> trained network on disk -> the same network in other hands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +25,14 @@ from lavaghost.widths import DEFAULT, LoihiWidths
 
 @dataclass(frozen=True)
 class OnLava:
-    """How engine 'lava' trains: its processes, training samples of an epoch (all), and layers to record."""
+    """How engine 'lava' trains: its processes, training samples of an epoch (all), layers to record, and who is told
+    `(trials, accuracy)` while it runs.
+    """
 
     model: Literal["fused", "decomposed"] = "fused"
     limit: int | None = None
     record: Sequence[int] = ()
+    watch: Callable[[int, float], None] = lambda trials, accuracy: None
 
 
 def train_and_save(

@@ -32,6 +32,10 @@ class Bar:
             changes["note"] = note
         self._progress.update(self._task, **changes)
 
+    def note(self, text: str) -> None:
+        """Show a short note."""
+        self._progress.update(self._task, note=text)
+
 
 @contextmanager
 def bar(title: str, total: int | None) -> Iterator[Bar]:

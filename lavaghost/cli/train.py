@@ -106,11 +106,14 @@ def train(
             note = f"epoch {row['epoch']}: {percent(row['accuracy'])}" if row else None
             progress.update(done, total, note)
 
+        def watch(trials: int, accuracy: float) -> None:
+            progress.note(f"after {trials} samples: {percent(accuracy)}")
+
         common: dict[str, Any] = {
             "resume": resume,
             "diagnostics": diagnostics,
             "report": report,
-            "on_lava": OnLava(lava_model, limit, record or ()),
+            "on_lava": OnLava(lava_model, limit, record or (), watch),
         }
         if integers:
             trained, path = train_integers_and_save(
