@@ -48,6 +48,11 @@ class Evaluation(NamedTuple):
         return values
 
 
+def arithmetic_of(trained: TrainedNetwork) -> ArithmeticName:
+    """loihi for a network that was quantised or that learned in integers, else float."""
+    return "loihi" if "integer" in trained.record else "float"
+
+
 def outputs(trained: TrainedNetwork, x: Array) -> Array:
     """r_L at the free fixed point, `(samples, n_L)`, float32."""
     engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
@@ -112,7 +117,7 @@ def evaluate(
     `arithmetic` is float or loihi; by default that of the network, which is loihi if it was quantised or learned in
     integers. Raises `MissingError` without Lava, `SpecError` for what does not go together.
     """
-    arithmetic = arithmetic or ("loihi" if "integer" in trained.record else "float")
+    arithmetic = arithmetic or arithmetic_of(trained)
     start = time.perf_counter()
     steps = len(x) * trained.network.schedule.t_free_steps
     extra: dict[str, float] = {}

@@ -19,7 +19,7 @@ from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import ROWS, Report, Trained, check_data, train
-from lavaghost.verify import Agreement, verify
+from lavaghost.verify import Agreement, Cell, run_all, verify
 from lavaghost.widths import DEFAULT, LoihiWidths
 
 
@@ -111,7 +111,7 @@ def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
 
 
 def verify_export(
-    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str = "onnxruntime", limit: int | None = None
+    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str | None = None, limit: int | None = None
 ) -> Agreement:
     """Compare an exported file, run by `runtime` on the test set, with the network itself."""
     return verify(
@@ -123,6 +123,16 @@ def verify_export(
         runtime=runtime,
         limit=limit,
     )
+
+
+def verify_all(
+    trained: TrainedNetwork,
+    data: Dataset,
+    limit: int | None = None,
+    report: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> list[Cell]:
+    """Every export of a network on every runtime that runs it, with the test set."""
+    return run_all(trained, data, lambda x: outputs(trained, x), limit, report)
 
 
 def describe(trained: TrainedNetwork) -> dict[str, Any]:

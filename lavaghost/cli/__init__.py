@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import click
 
-from lavaghost.cli import hardware, quantize, train
+from lavaghost.cli import exports, hardware, quantize, train
 from lavaghost.cli.commands import cli
 from lavaghost.errors import LavaGhostError
 
 __all__ = ["main"]
 
-for command in (train.train, *hardware.COMMANDS, *quantize.COMMANDS):
+for command in (train.train, *exports.COMMANDS, *hardware.COMMANDS, *quantize.COMMANDS):
     cli.add_command(command)
 
 
