@@ -49,23 +49,36 @@ def learning_curves(histories: Mapping[str, History], path: Path) -> Path:
 def against_bits(rows: History, path: Path) -> Path:
     """Accuracy and worst gradient cosine against the bits of weights; a line per other setting. Writes a PNG.
 
-    Each row has `weight_bits`, `trace_bits`, `message_bits`, `rounding`, `accuracy` and `cosines`.
+    Each row has `weight_bits`, `trace_bits`, `message_bits`, `rounding`, `accuracy` and `cosines`. A point is the mean
+    over seeds, its bar their range. Colours tell the bits, the style of a line the rounding.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     accuracy, cosine = figure.subplots(1, 2)
-    lines: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    points: dict[tuple[Any, ...], dict[int, list[Mapping[str, Any]]]] = {}
     for row in rows:
-        lines.setdefault((row["message_bits"], row["trace_bits"], row["rounding"]), []).append(row)
-    for (message, trace, rounding), points in lines.items():
-        ordered = sorted(points, key=lambda row: row["weight_bits"])
-        bits = [row["weight_bits"] for row in ordered]
+        line = points.setdefault((row["message_bits"], row["trace_bits"], row["rounding"]), {})
+        line.setdefault(row["weight_bits"], []).append(row)
+    colours = {bits: f"C{i}" for i, bits in enumerate(dict.fromkeys(key[:2] for key in points))}
+    styles = dict(zip(dict.fromkeys(key[2] for key in points), ("-", "--", ":"), strict=False))
+    for (message, trace, rounding), line in points.items():
+        look = {"color": colours[message, trace], "ls": styles[rounding], "marker": ".", "capsize": 2}
         label = f"messages {message}, traces {trace}, {rounding}"
-        accuracy.plot(bits, [100 * row["accuracy"] for row in ordered], marker=".", label=label)
-        cosine.plot(bits, [min(row["cosines"]) for row in ordered], marker=".", label=label)
+        for panel, value in (
+            (accuracy, lambda row: 100 * row["accuracy"]),
+            (cosine, lambda row: min(row["cosines"])),
+        ):
+            bits = sorted(line)
+            found = [[value(row) for row in line[n]] for n in bits]
+            mean = [sum(v) / len(v) for v in found]
+            low = [m - min(v) for m, v in zip(mean, found, strict=True)]
+            high = [max(v) - m for m, v in zip(mean, found, strict=True)]
+            panel.errorbar(bits, mean, yerr=(low, high), label=label, **look)
     accuracy.set(title="Test accuracy", xlabel="bits of a weight", ylabel="%")
     cosine.set(title="Worst layer's cosine to backprop", xlabel="bits of a weight", ylim=(None, 1.02))
-    accuracy.legend(frameon=False, fontsize="small")
+    figure.legend(
+        *accuracy.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize="small"
+    )
     for panel in (accuracy, cosine):
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
