@@ -82,8 +82,8 @@ def run(file: Path, raw: Array, network: Network) -> Outputs:
     return outputs
 
 
-def read_checked(file: Path, network: Network) -> bytes:
-    """The bytes of a plain ONNX file that takes and gives what `network` does. Raises `ExportError`."""
+def read_model(file: Path) -> tuple[bytes, onnx.ModelProto]:
+    """The bytes of an ONNX file, and what they say; nothing outside the file is read. Raises `ExportError`."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
@@ -97,9 +97,14 @@ def read_checked(file: Path, network: Network) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ExportError(f"cannot read {file}: {reason}; name an .onnx file") from error
     try:
-        model = onnx.load_model_from_string(data)
+        return data, onnx.load_model_from_string(data)
     except Exception as error:
         raise ExportError(f"{file} is not an ONNX file, or it is cut off; export it again") from error
+
+
+def read_checked(file: Path, network: Network) -> bytes:
+    """The bytes of a plain ONNX file that takes and gives what `network` does. Raises `ExportError`."""
+    data, model = read_model(file)
     if faults := _not_plain(model):
         raise ExportError(f"{file}: {join_faults(faults)}; only plain exported graphs are run")
     try:
@@ -114,13 +119,19 @@ def read_checked(file: Path, network: Network) -> bytes:
     return data
 
 
-def _not_plain(model: onnx.ModelProto) -> list[str]:
+def foreign(model: onnx.ModelProto) -> list[str]:
+    """What of a model lies outside its own nodes and tensors, and is not read for that reason."""
     faults = []  # names are shown as !r: text that is no UTF-8 comes as bytes
     if len(model.functions) or len(model.graph.sparse_initializer):
         faults.append("it has functions or sparse tensors")
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
             faults.append(f"tensor {tensor.name!r:.60} lies in another file")
+    return faults
+
+
+def _not_plain(model: onnx.ModelProto) -> list[str]:
+    faults = foreign(model)
     for node in model.graph.node:
         if node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
             faults.append(f"operator {node.op_type!r:.60} of domain {node.domain!r:.60}")

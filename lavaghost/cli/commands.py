@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -13,6 +13,9 @@ from lavaghost.cli.console import bar, emit, percent
 from lavaghost.config import read_config
 from lavaghost.errors import OutputError, SpecError
 from lavaghost.lava_backend.available import require_lava
+
+if TYPE_CHECKING:
+    from lavaghost.trained import TrainedNetwork
 
 PATH = click.Path(path_type=Path)
 LAVA_MODEL = click.Choice(["fused", "decomposed"])
@@ -74,6 +77,7 @@ def cli() -> None:
 @click.option("--seed", type=int, help="Seed of weights and sample order.")
 @click.option("--out", type=PATH, default=Path("out/train"), show_default=True, help="Folder for the results.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option("--from", "source", type=PATH, help="Start from this saved network (model.yaml), and its sizes.")
 @click.option("--tau-steps", type=float, help="Time constant of neurons and ghosts, in steps.")
 @click.option("--t-free-steps", type=int, help="Steps of the free phase, the reset included.")
 @click.option("--t-nudge-steps", type=int, help="Steps of the nudged phase.")
@@ -88,6 +92,7 @@ def train(
     config: Path | None,
     out: Path,
     resume: bool,
+    source: Path | None,
     diagnostics: bool,
     lava_model: Literal["fused", "decomposed"],
     limit: int | None,
@@ -100,14 +105,19 @@ def train(
     CONFIG is a YAML file with keys dataset, hidden, network and learning; options win over it.
     """
     from lavaghost.datasets import load
-    from lavaghost.pipeline import train_and_save
+    from lavaghost.pipeline import check_start, scaled_for, train_and_save
+    from lavaghost.trained import TrainedNetwork
     from lavaghost.training import check_data
 
-    run = read_config(config, _overrides(options))
+    start = None if source is None else TrainedNetwork.load(source)
+    run = read_config(config, _overrides(options), _defaults(start))
     data = load(run.dataset)
     network = run.network_for(data.n_inputs, data.n_classes)
     spec.check_together(network, run.learning)
     check_data(network, data)
+    if start is not None:
+        check_start(network, run.learning, start)
+        data = scaled_for(start, data)
     if run.learning.engine == "lava":
         require_lava()
     elif limit is not None or record is not None:
@@ -130,8 +140,17 @@ def train(
             lava_model=lava_model,
             limit=limit,
             record=record or (),
+            start=start,
         )
     emit({**trained.record["result"], "model": str(path)}, as_json, f"{data.name}, {network.layers}")
+
+
+def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:
+    """What a network that training starts from decides, unless the configuration says otherwise."""
+    if start is None:
+        return {}
+    physics = start.network.model_dump()
+    return {"hidden": physics.pop("layers")[1:-1], "network": physics}
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 #     "numpy", "onnx==1.23.2", "onnxscript==0.7.2", "scikit-learn==1.9.1", "skl2onnx==1.20.0", "torch==2.13.0",
 # ]
 # ///
+# pyright: reportMissingImports=false
 """Makes tests/golden/onnx/*.onnx and expected.npz: networks of other libraries, and what those say of the digits.
 
 Not run by the tests. Anew, in an environment of its own (PyTorch comes as a CPU build):
@@ -37,7 +38,11 @@ def main() -> None:
     """Write every file."""
     with np.load(DIGITS) as digits:
         images, labels, train, test = (digits[key] for key in ("images", "labels", "train", "test"))
-    x, y, x_test = images[train].astype(np.float32), labels[train].astype(np.int64), images[test].astype(np.float32)
+    x, y, x_test = (
+        images[train].astype(np.float32),
+        labels[train].astype(np.int64),
+        images[test].astype(np.float32),
+    )
     expected = {}
     for name, model, labels in scikit_models(y):
         model.fit(x, labels)
@@ -93,7 +98,12 @@ def torch_models() -> list:
         (
             "torch_clamp",
             nn.Sequential(
-                nn.Flatten(), nn.Linear(64, 24), nn.Hardtanh(-1, 2), nn.Linear(24, 16), nn.ReLU6(), nn.Linear(16, 10)
+                nn.Flatten(),
+                nn.Linear(64, 24),
+                nn.Hardtanh(-1, 2),
+                nn.Linear(24, 16),
+                nn.ReLU6(),
+                nn.Linear(16, 10),
             ),
         ),
     ]
@@ -119,7 +129,13 @@ def torch_golden(name: str, model: nn.Module, x: np.ndarray, y: np.ndarray, x_te
     torch.onnx.export(model, (example,), path, dynamo=True, external_data=False, dynamic_shapes=batch)
     # where in our file system the model was traced is nobody's business
     plain = onnx.load(path)
-    for part in (plain.graph, *plain.graph.node, *plain.graph.input, *plain.graph.output, *plain.graph.value_info):
+    for part in (
+        plain.graph,
+        *plain.graph.node,
+        *plain.graph.input,
+        *plain.graph.output,
+        *plain.graph.value_info,
+    ):
         part.ClearField("metadata_props")
     save(f"{name}_dynamo", plain)
     with torch.no_grad():
