@@ -1,6 +1,6 @@
 """The main path as functions: data set -> trained network on disk -> the same network in other hands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import Report, check_data, train
-from lavaghost.verify import Agreement, raw_samples, verify
+from lavaghost.verify import Agreement, Cell, raw_samples, run_all, verify
 
 ROWS = 500
 """Most rows of history that a saved network carries; a longer run leaves out rows evenly."""
@@ -149,7 +149,7 @@ def import_network(source: Path, dataset: str | None = None, scaled: bool = Fals
 
 
 def verify_export(
-    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str = "onnxruntime", limit: int | None = None
+    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str | None = None, limit: int | None = None
 ) -> Agreement:
     """Compare an exported file, run by `runtime` on the test set, with the network itself."""
     return verify(
@@ -161,6 +161,16 @@ def verify_export(
         runtime=runtime,
         limit=limit,
     )
+
+
+def verify_all(
+    trained: TrainedNetwork,
+    data: Dataset,
+    limit: int | None = None,
+    report: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> list[Cell]:
+    """Every export of a network on every runtime that runs it, with the test set."""
+    return run_all(trained, data, lambda x: outputs(trained, x), limit, report)
 
 
 def describe(trained: TrainedNetwork) -> dict[str, Any]:

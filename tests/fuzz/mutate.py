@@ -3,15 +3,19 @@
 import json
 import random
 import struct
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
+from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
+from lavaghost.exporters import available, export, find
 from lavaghost.exporters.from_onnx import OPERATIONS
 from lavaghost.exporters.to_onnx import graph
 from lavaghost.files import sha256
@@ -72,22 +76,30 @@ MANIFEST, WEIGHTS = trained_network(mechanism="learned", feedback="random")._fil
 
 
 @cache
+def own_seeds() -> tuple[bytes, ...]:
+    """Our own exports, of every kind that is an ONNX file."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((30, OURS.network.layers[0])).astype(np.float32), np.arange(30) % OURS.network.layers[-1]
+    data = Dataset("digits", x, y, x, y, OURS.network.layers[-1], OURS.input_scale)
+    made = [graph(trained_network(saturation=0.5)), graph(trained_network(activation="hard_sigmoid"))]
+    found = [model.SerializeToString() for model in made]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in available():
+            if find(name).suffix == ".onnx":
+                path = export(OURS, name, Path(folder) / f"{name}.onnx", calibration=data).paths[0]
+                found.append(path.read_bytes())
+    return tuple(found)
+
+
+@cache
 def onnx_seeds() -> tuple[bytes, ...]:
     """Our own exports and the small golden files of other tools."""
-    own = [
-        graph(OURS),
-        graph(trained_network(saturation=0.5)),
-        graph(trained_network(activation="hard_sigmoid")),
-    ]
-    return (
-        *(model.SerializeToString() for model in own),
-        *(p.read_bytes() for p in sorted(GOLDEN.glob("*.onnx"))),
-    )
+    return (*own_seeds(), *(path.read_bytes() for path in sorted(GOLDEN.glob("*.onnx"))))
 
 
 def onnx_input(rng: random.Random, own: bool) -> bytes:
     """A damaged or forged ONNX file; `own` starts from our own exports only."""
-    data = rng.choice(onnx_seeds()[:3] if own else onnx_seeds())
+    data = rng.choice(own_seeds() if own else onnx_seeds())
     if rng.random() < 0.65:
         model = onnx.load_model_from_string(data)
         for _ in range(rng.randint(1, 3)):

@@ -1,0 +1,18 @@
+"""Runs an exported file on a runtime that is not ours, and compares it with our own reference for that file."""
+
+from lavaghost.exporters.floats import raw_samples, rounding
+from lavaghost.verify.agreement import Agreement, compare, verify
+from lavaghost.verify.matrix import Cell, run_all
+from lavaghost.verify.runtimes import RUNTIMES, Runtime
+
+__all__ = [
+    "RUNTIMES",
+    "Agreement",
+    "Cell",
+    "Runtime",
+    "compare",
+    "raw_samples",
+    "rounding",
+    "run_all",
+    "verify",
+]
