@@ -22,6 +22,8 @@ from tests.fuzz.worker import TARGETS, Outcome, work, write
 
 SECONDS = 20.0
 """For one input, on a machine that is busy with other things."""
+START_SECONDS = 60.0
+START_METHOD = "spawn"
 OUT = Path("out/fuzz")
 
 
@@ -30,7 +32,7 @@ def fuzz(
 ) -> dict[str, Any]:
     """Give `target` this many inputs; a process that dies is replaced, and what killed it noted."""
     left, outcomes, defects = list(range(inputs)), [], []
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START_METHOD)
     while left:
         ours, theirs = context.Pipe()
         with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +43,7 @@ def fuzz(
             at = None
             try:
                 while left:
-                    if not ours.poll(SECONDS + (60 if at is None else 0)):
+                    if not ours.poll(START_SECONDS if at is None else SECONDS):
                         raise TimeoutError(f"no answer in {SECONDS:g} s")
                     found = ours.recv()
                     if isinstance(found, Outcome):

@@ -23,6 +23,10 @@ EXTRA_BYTES = 1 << 30
 """Address space that a reader may take beyond what the interpreter has when it begins."""
 
 
+WARM_UP = 3
+"""Inputs before the limits and the watching begin."""
+
+
 class Target(NamedTuple):
     """A reader, and where its inputs come from: name of a file -> its bytes."""
 
@@ -69,8 +73,8 @@ def work(pipe: Connection, target: str, seed: int, indices: list[int], folder: P
     """Read every input, and say through `pipe` first which one it is, then what it came to."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C++ says of a broken file
     os.chdir(folder)
-    for name in range(-3, 0):  # what is imported late is imported now
-        _attempt(target, seed, name, folder, [])
+    for number in range(-WARM_UP, 0):  # what is imported late is imported now
+        _attempt(target, seed, number, folder, [])
     opened: list[str] = []
     sys.addaudithook(lambda event, arguments: _watch(event, arguments, folder, opened))
     limit = _virtual_bytes() + EXTRA_BYTES
