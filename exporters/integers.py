@@ -38,7 +38,8 @@ class QuantizeOptions(Spec):
     weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
     """Bits of a weight, sign included. Digits, 128 hidden: 98.33 % with 8 (as in float), 98.06 with 6, 98.61 with 4."""
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
-    """Of the rates of a layer on the calibration data; larger ones saturate. Lower cuts rare large rates off."""
+    """Of a layer's positive rates on the calibration data; larger ones saturate. In a 784-500-10 network the logits'
+    rms error is 0.154 at 99, 0.037 at 99.9 and 99.99, 0.048 at 100; outliers saturate, so the largest is 0.2 at 100."""
 
 
 @dataclass(frozen=True, eq=False)
