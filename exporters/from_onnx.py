@@ -56,7 +56,7 @@ def import_onnx(file: Path | str, data: Dataset | None = None, *, scaled: bool =
             network = _network(file, raw, model, graph, faults, data, scaled)
     if network is None or faults:
         shown = [*faults[:MAX_FAULTS], *([f"and {len(faults) - MAX_FAULTS} more"] * (len(faults) > MAX_FAULTS))]
-        raise ExportError(f"{file} cannot be imported: {join_faults(shown)}; see docs/import.md for what can")
+        raise ExportError(f"{file} cannot be imported: {join_faults(shown)}; see docs/exports.md, Import")
     return network
 
 
