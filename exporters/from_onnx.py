@@ -75,15 +75,7 @@ def _network(
         return None
     try:
         outputs = _outputs(found, chain)
-        labels = outputs.labels or _own_labels(graph) or tuple(range(len(outputs.biases)))
-        if (
-            data is not None
-            and labels != tuple(range(data.n_classes))
-            and {*labels} == {*range(data.n_classes)}
-        ):
-            raise RefusedError(
-                f"has its classes in the order {labels!s:.60}; those of the data set are counted up"
-            )
+        labels = _labels(graph, outputs, data)
         scale = _input(chain, data, scaled)
         params = _rounded(chain, outputs)
         network = _description(chain, params, graph)
@@ -194,12 +186,18 @@ def _description(chain: Chain, params: Parameters, graph: Graph) -> Network:
     return parse(Network, {"layers": layers, **physics})
 
 
-def _own_labels(graph: Graph) -> tuple[Any, ...]:
-    """The labels that a file of ours says beside its graph."""
+def _labels(graph: Graph, outputs: Outputs, data: Dataset | None) -> tuple[Any, ...]:
+    """The names of the outputs: of the graph, else as a file of ours says them beside it, else counted."""
     try:
-        return tuple(json.loads(graph.metadata.get("lavaghost.labels", "[]")))
+        beside = tuple(json.loads(graph.metadata.get("lavaghost.labels", "[]")))
     except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError("has metadata lavaghost.labels that are no JSON list of labels") from error
+    counted = tuple(range(len(outputs.biases)))
+    labels = outputs.labels or beside or counted
+    # the classes of a data set are numbers; the same ones in another order would be taken for each other
+    if data is not None and labels != counted and sorted(map(str, labels)) == sorted(map(str, counted)):
+        raise RefusedError(f"has its classes in the order {labels!s:.60}; those of the data set are counted up")
+    return labels
 
 
 def _input(chain: Chain, data: Dataset | None, scaled: bool) -> float:

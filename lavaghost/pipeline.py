@@ -15,7 +15,7 @@ from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
-from lavaghost.training import Report, check_data, train
+from lavaghost.training import Report, Trained, check_data, train
 from lavaghost.verify import Agreement, Cell, raw_samples, run_all, verify
 
 ROWS = 500
@@ -73,6 +73,21 @@ def train_and_save(
             report=report,
             start=None if start is None else start.params,
         )
+    trained = TrainedNetwork(
+        network=network,
+        learning=learning,
+        params=run.params.astype(np.float32),
+        input_scale=data.scale,
+        labels=tuple(range(data.n_classes)) if start is None else start.labels,
+        dataset=data.name,
+        record=_record(run, learning, data, start),
+    )
+    learning_curves({learning.method: run.history}, out / "curves.png")
+    return trained, trained.save(out)
+
+
+def _record(run: Trained, learning: Learning, data: Dataset, start: TrainedNetwork | None) -> dict[str, Any]:
+    """The figures of a run, and where the network that it started from was imported from."""
     last = run.history[-1]
     result = {
         "accuracy": last["accuracy"],
@@ -84,21 +99,10 @@ def train_and_save(
         "cosines": last.get("cosines", []),
         "residuals": last.get("residuals", []),
     }
-    trained = TrainedNetwork(
-        network=network,
-        learning=learning,
-        params=run.params.astype(np.float32),
-        input_scale=data.scale,
-        labels=tuple(range(data.n_classes)) if start is None else start.labels,
-        dataset=data.name,
-        record={
-            "result": result,
-            "history": run.history[:: -(-len(run.history) // ROWS)],
-            **({} if start is None else {k: v for k, v in start.record.items() if k == "imported"}),
-        },
-    )
-    learning_curves({learning.method: run.history}, out / "curves.png")
-    return trained, trained.save(out)
+    record = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
+    if start is not None and "imported" in start.record:
+        record["imported"] = start.record["imported"]
+    return record
 
 
 def check_start(network: Network, learning: Learning, start: TrainedNetwork) -> None:

@@ -3,11 +3,15 @@
 from typing import Any
 
 import yaml
+from yaml.scanner import ScannerError
 
 from lavaghost.records import MAX_TEXT
 
 MAX_NODES = 60_000
 """Most keys and values of a file: the reader takes a tenth of a millisecond for each."""
+
+MAX_OPEN = 64
+"""Most brackets that are open at once; a record is nested less (`records.MAX_NESTING`)."""
 
 
 class Writer(yaml.SafeDumper):
@@ -22,6 +26,12 @@ class Reader(yaml.SafeLoader):
     """Refuses what can expand without a bound, or mean something else to another reader, for `yaml.load`."""
 
     nodes = 0
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        """Open a list or mapping in brackets: the scanner looks at all open ones for every character."""
+        if self.flow_level >= MAX_OPEN:
+            raise ScannerError(None, None, f"more than {MAX_OPEN} open brackets", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Look at the next event before it becomes a value."""
