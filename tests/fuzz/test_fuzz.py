@@ -10,7 +10,7 @@ import pytest
 
 from lavaghost.errors import LavaGhostError
 from tests.fuzz import __main__ as program
-from tests.fuzz import mutate, worker
+from tests.fuzz import bundles, worker
 from tests.fuzz.worker import TARGETS, Target
 
 
@@ -48,7 +48,7 @@ def planted(kind: str) -> None:
     if kind == "reads elsewhere":
         Path("/etc/hostname").open().close()
     if kind == "runs code":
-        os.system(f"touch {mutate.CANARY}")
+        os.system(f"touch {bundles.CANARY}")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from lavaghost.errors import LavaGhostError
 from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.exporters.run_onnx import run
 from lavaghost.trained import TrainedNetwork
-from tests.fuzz import mutate
+from tests.fuzz import bundles, mutate
 
 EXTRA_BYTES = 1 << 30
 """Address space that a reader may take beyond what the interpreter has when it begins."""
@@ -49,8 +49,8 @@ TARGETS = {
         lambda folder: import_onnx(folder / "model.onnx"),
     ),
     "verify": Target(lambda rng: {"model.onnx": mutate.onnx_input(rng, own=True)}, _verify),
-    "manifest": Target(lambda rng: _bundle(mutate.manifest_input(rng)), TrainedNetwork.load),
-    "weights": Target(lambda rng: _bundle(mutate.weights_input(rng)), TrainedNetwork.load),
+    "manifest": Target(lambda rng: _bundle(bundles.manifest_input(rng)), TrainedNetwork.load),
+    "weights": Target(lambda rng: _bundle(bundles.weights_input(rng)), TrainedNetwork.load),
 }
 
 
@@ -103,7 +103,7 @@ def _attempt(target: str, seed: int, index: int, folder: Path, opened: list[str]
     seconds = time.perf_counter() - start
     if opened:
         what = f"touched {opened[:3]}"
-    if (folder / mutate.CANARY).exists():
+    if (folder / bundles.CANARY).exists():
         what = "ran code of the file"
     return what, seconds
 
