@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 UV := .tools/bin/uv
 # An editable install notes which folders are packages, so it is made anew when their first file changes.
 BUILD_FILES := pyproject.toml setup.py $(wildcard lavaghost/__init__.py exporters/__init__.py hw_configs/__init__.py)
@@ -76,6 +77,10 @@ test: .venv/.done ## Run all tests (PYTEST_ARGS="-n 2 -k ghost" passes arguments
 .PHONY: test-new
 test-new: .venv-new/.done ## Run the tests that need no Lava, on the newest Python there is
 	.venv-new/bin/python -m pytest -m "not lava" $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.done ## Give thousands of hostile files to every reader (FUZZ_ARGS="--inputs 50000 --seed 1")
+	.venv/bin/python -m tests.fuzz $(FUZZ_ARGS)
 
 .PHONY: check
 check: .venv/.done ## Check format, style and types

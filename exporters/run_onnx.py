@@ -19,6 +19,8 @@ from lavaghost.exporters.onnx_scan import body, body_model, scan_faults, shape
 from lavaghost.spec import MAX_UNITS, Network
 
 MAX_BYTES = 1 << 31
+MAX_NODES = 10_000
+"""Far above what 63 layers need; a runtime takes some kilobytes for each."""
 OPERATORS = frozenset(
     [
         "Gemm",
@@ -125,6 +127,8 @@ def read_checked(file: Path, network: Network) -> bytes:
 def foreign(model: onnx.ModelProto) -> list[str]:
     """What of a model lies outside its own nodes and tensors, and is not read for that reason."""
     faults = []  # names are shown as !r: text that is no UTF-8 comes as bytes
+    if len(model.graph.node) > MAX_NODES:
+        return [f"it has {len(model.graph.node)} nodes, more than {MAX_NODES}"]
     if len(model.functions) or len(model.graph.sparse_initializer):
         faults.append("it has functions or sparse tensors")
     for tensor in model.graph.initializer:

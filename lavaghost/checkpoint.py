@@ -54,7 +54,7 @@ def save_checkpoint(
         "epoch": str(epoch),
         "history": json.dumps(history),
     }
-    meta["sha256"] = _digest(tensors, meta)
+    meta["sha256"] = digest(tensors, meta)
     write_atomic(folder / FILE_NAME, save_tensors(tensors, metadata=meta))
 
 
@@ -73,7 +73,7 @@ def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoi
         meta = json.loads(data[8 : 8 + size])["__metadata__"]
         epoch, history = int(meta["epoch"]), json.loads(meta["history"])
         version, owner = meta["version"], meta["belongs_to"]
-        intact = meta.pop("sha256") == _digest(tensors, meta)
+        intact = meta.pop("sha256") == digest(tensors, meta)
     # the parsers of damaged bytes do not say all that they may raise
     except Exception as error:
         raise ModelFileError(
@@ -103,13 +103,13 @@ def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoi
     return Checkpoint(epoch, Parameters.from_named(network, split["parameters"]), split["velocity"], history)
 
 
-def _digest(tensors: Mapping[str, np.ndarray[Any, Any]], meta: Mapping[str, str]) -> str:
+def digest(tensors: Mapping[str, np.ndarray[Any, Any]], meta: Mapping[str, str]) -> str:
     """SHA-256 over all metadata, and over name, type, shape and bytes of every tensor."""
-    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, array in sorted(tensors.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _differences(saved: str, wanted: str) -> str:

@@ -60,8 +60,10 @@ class RunConfig(Spec):
         return Network(layers=(n_inputs, *self.hidden, n_classes), **dict(self.network))
 
 
-def read_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
-    """The configuration in `path`, or the defaults, with `overrides` such as `{"learning": {"epochs": 3}}`.
+def read_config(
+    path: Path | None, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """The configuration in `path` over the defaults, with `overrides` such as `{"learning": {"epochs": 3}}`.
 
     Where no rule is named, it is the usual one of the mechanism; engine 'lava' has defaults of its own, since it
     learns one sample at a time (`spec.online_defaults`).
@@ -70,7 +72,7 @@ def read_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
     """
     values = _read(path) if path is not None else {}
     where = str(path) if path is not None else ""
-    values = _merged(values, overrides)
+    values = _merged(_merged(defaults or {}, values), overrides)
     run = parse(RunConfig, values, where)
     if run.learning.engine == "lava" and run.arithmetic == "float":
         values = _merged(online_defaults(len(run.hidden) + 1), values)

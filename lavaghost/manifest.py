@@ -16,7 +16,7 @@ from lavaghost.errors import ModelFileError, SpecError, join_faults
 from lavaghost.files import sha256
 from lavaghost.records import MAX_TEXT
 from lavaghost.spec import Count, Learning, Network, Positive, Spec, check_together, parse
-from lavaghost.strict_yaml import Reader, Writer
+from lavaghost.strict_yaml import MAX_NODES, Reader, Writer, nodes
 
 VERSION = "1.0"
 """Version of the format that is written. Any 1.x is read."""
@@ -162,6 +162,8 @@ def to_yaml(manifest: Manifest) -> bytes:
     """
     # the record is put back because exclude_none would drop its own nulls
     values = manifest.model_dump(mode="json", exclude_none=True) | {"record": manifest.record}
+    if (count := nodes(values)) > MAX_NODES:
+        raise SpecError(f"the manifest would have {count} values, more than {MAX_NODES}; shorten the record")
     text = yaml.dump(
         values,
         Dumper=Writer,

@@ -1,7 +1,7 @@
 """The main path as functions: data set -> trained network on disk -> the same network in other hands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,17 +9,16 @@ import numpy as np
 
 from lavaghost import lava_backend
 from lavaghost.datasets import Dataset, load
+from lavaghost.errors import SpecError, join_faults
 from lavaghost.evaluation import outputs
+from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.integer_training import as_trained, train_integers
-from lavaghost.learning.integer_spec import (
-    IntegerLearning,
-    default_formats,
-)
+from lavaghost.learning.integer_spec import IntegerLearning, default_formats
 from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import ROWS, Report, Trained, check_data, train
-from lavaghost.verify import Agreement, Cell, run_all, verify
+from lavaghost.verify import Agreement, Cell, raw_samples, run_all, verify
 from lavaghost.widths import DEFAULT, LoihiWidths
 
 
@@ -45,26 +44,32 @@ def train_and_save(
     diagnostics: bool = True,
     report: Report = lambda done, total, row: None,
     on_lava: OnLava = OnLava(),
+    start: TrainedNetwork | None = None,
 ) -> tuple[TrainedNetwork, Path]:
     """Train, and leave `model.yaml`, `model.safetensors`, `curves.png` and a checkpoint in `out`.
 
     With engine 'lava', records of layers go to `record.npz` and `record.png`. The record of the returned network has
-    `result`, the figures of the last epoch, and `history`, all rows.
+    `result`, the figures of the last epoch, and `history`, all rows; and `imported`, where `start` has it.
+
+    `start` is a network that training goes on from (`check_start`); `data` must be scaled as it is (`scaled_for`).
     """
     common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
     if learning.engine == "lava":
         run = lava_backend.train(network, learning, data, **asdict(on_lava), **common)
     else:
-        run = train(network, learning, data, **common)
+        run = train(network, learning, data, start=None if start is None else start.params, **common)
     result = run.result(data, epochs=learning.epochs, method=learning.method, seed=learning.seed)
+    record = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
+    if start is not None and "imported" in start.record:
+        record["imported"] = start.record["imported"]
     trained = TrainedNetwork(
         network=network,
         learning=learning,
         params=run.params.astype(np.float32),
         input_scale=data.scale,
-        labels=tuple(range(data.n_classes)),
+        labels=tuple(range(data.n_classes)) if start is None else start.labels,
         dataset=data.name,
-        record={"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]},
+        record=record,
     )
     return _saved(trained, run, out, learning.method, on_lava)
 
@@ -102,12 +107,51 @@ def _saved(
     return trained, trained.save(out)
 
 
+def check_start(network: Network, learning: Learning, start: TrainedNetwork) -> None:
+    """Refuse, with all faults, a start of which `network` is not a continuation. Raises `SpecError`."""
+    faults = [
+        f"{key} is {now!r}, and {was!r} in the network that training starts from"
+        for key in ("layers", "activation", "saturation")
+        if (now := getattr(network, key)) != (was := getattr(start.network, key))
+    ]
+    if learning.engine == "lava":
+        faults.append("engine 'lava' starts from its own weights; use equilibrium or stepped")
+    if faults:
+        raise SpecError(join_faults([*faults, "leave out what the start decides"]))
+
+
+def scaled_for(trained: TrainedNetwork, data: Dataset) -> Dataset:
+    """`data` with samples raw * trained.input_scale, whatever factor they were read with."""
+    if np.float32(data.scale) == np.float32(trained.input_scale):
+        return data
+    factor = np.float32(trained.input_scale)
+    x_train, x_test = (raw_samples(x, data.scale) * factor for x in (data.x_train, data.x_test))
+    return replace(data, x_train=x_train, x_test=x_test, scale=trained.input_scale)
+
+
 def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
-    """A saved network and a data set that fits it."""
+    """A saved network and a data set that fits it, scaled as the network was trained."""
     trained = TrainedNetwork.load(model)
     data = load(dataset)
     check_data(trained.network, data)
-    return trained, data
+    return trained, scaled_for(trained, data)
+
+
+def import_network(source: Path, dataset: str | None = None, scaled: bool = False) -> TrainedNetwork:
+    """The network in an ONNX file (`import_onnx`), or in a bundle, as it was saved.
+
+    Raises `SpecError` for arguments that do not go with it, `ExportError` or `ModelFileError` for a file that
+    cannot be imported.
+    """
+    if source.suffix.lower() == ".onnx":
+        if scaled and dataset is None:
+            raise SpecError("--scaled speaks of a data set's samples; name the data set with --dataset")
+        return import_onnx(source, None if dataset is None else load(dataset), scaled=scaled)
+    if not (source.is_dir() or source.suffix.lower() in (".yaml", ".yml")):
+        raise SpecError(f"{source} is neither an .onnx file nor a saved network (model.yaml, or its folder)")
+    if dataset is not None or scaled:
+        raise SpecError("a saved network names its own data set; leave out --dataset and --scaled")
+    return TrainedNetwork.load(source)
 
 
 def verify_export(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavaghost.arithmetic import Array
-from lavaghost.checkpoint import identity, load_checkpoint, save_checkpoint
+from lavaghost.checkpoint import digest, identity, load_checkpoint, save_checkpoint
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.equilibrium import Equilibrium
@@ -66,9 +66,11 @@ def train(
     diagnostics: bool = True,
     report: Report = lambda done, total, row: None,
     rule: Rule | None = None,
+    start: Parameters | None = None,
 ) -> Trained:
     """Train `network` on `data`. With `out`, leave a checkpoint there after every epoch; `resume` starts from it.
-    `rule` is a local rule of your own, in place of the one that `learning` names.
+    `rule` is a local rule of your own, in place of the one that `learning` names. `start` holds the numbers that
+    training starts from; arrays that it lacks, such as those of ghosts, are initialised.
 
     Raises `SpecError` if network, learning and data do not go together, `DivergedError` when a weight is no
     longer finite, `ModelFileError` or `OutputError` for a checkpoint that cannot be read or written.
@@ -77,16 +79,17 @@ def train(
     check_data(network, data)
     if learning.engine == "lava":
         raise SpecError("engine 'lava' trains through lava_backend.train; here use equilibrium or stepped")
-    start = time.perf_counter()
+    began = time.perf_counter()
     method = make_method(network, learning, rule)
     belongs_to = ""
     if out is not None:
         own = f" with rule {rule.name}" if rule is not None else ""
-        belongs_to = identity(network, learning, fingerprint(data) + own)
+        origin = f" from {digest(start.named(), {})}" if start is not None else ""
+        belongs_to = identity(network, learning, fingerprint(data) + own + origin)
     saved = load_checkpoint(out, network, belongs_to) if out is not None and resume else None
     # what steps in time is compared with Lava to the bit, and Lava computes in double precision
     precision = np.float64 if learning.engine == "stepped" else np.float32
-    params = saved.params if saved else initial_parameters(network, learning.seed, precision)
+    params = saved.params if saved else initial_parameters(network, learning.seed, precision, start)
     optimiser = Momentum(params, learning.momentum, learning.weight_decay)
     history = list(saved.history) if saved else []
     if saved:
@@ -126,7 +129,7 @@ def train(
                 report(done, total, None)
             check_finite(network, params, f"epoch {epoch + 1}")
             report(done, total, row(epoch + 1, method.waited()))
-    return Trained(params, history, time.perf_counter() - start)
+    return Trained(params, history, time.perf_counter() - began)
 
 
 def check_data(network: Network, data: Dataset) -> None:

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 import click
 
-from lavaghost.cli import exports, hardware, quantize, train
+from lavaghost.cli import exports, hardware, imports, quantize, train
 from lavaghost.cli.commands import cli
 from lavaghost.errors import LavaGhostError
 
 __all__ = ["main"]
 
-for command in (train.train, *exports.COMMANDS, *hardware.COMMANDS, *quantize.COMMANDS):
-    cli.add_command(command)
+for group in (train, imports, exports, hardware, quantize):
+    for command in group.COMMANDS:
+        cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,9 @@ from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
 from lavaghost.learning.integer_spec import Rounding
 from lavaghost.widths import DEFAULT, LoihiWidths
+
+if TYPE_CHECKING:
+    from lavaghost.trained import TrainedNetwork
 
 
 def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -50,6 +53,7 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--seed", type=int, help="Seed of weights and sample order.")
 @click.option("--out", type=PATH, default=Path("out/train"), show_default=True, help="Folder for the results.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option("--from", "source", type=PATH, help="Start from this saved network (model.yaml), and its sizes.")
 @click.option("--tau-steps", type=float, help="Time constant of neurons and ghosts, in steps.")
 @click.option("--t-free-steps", type=int, help="Steps of the free phase, the reset included.")
 @click.option("--t-nudge-steps", type=int, help="Steps of the nudged phase.")
@@ -68,6 +72,7 @@ def train(
     config: Path | None,
     out: Path,
     resume: bool,
+    source: Path | None,
     diagnostics: bool,
     chip: str | None,
     state_fraction: int | None,
@@ -82,10 +87,12 @@ def train(
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
     from lavaghost.datasets import load
-    from lavaghost.pipeline import OnLava, train_and_save, train_integers_and_save
+    from lavaghost.pipeline import OnLava, check_start, scaled_for, train_and_save, train_integers_and_save
+    from lavaghost.trained import TrainedNetwork
     from lavaghost.training import check_data
 
-    run = read_config(config, _overrides(options))
+    start = None if source is None else TrainedNetwork.load(source)
+    run = read_config(config, _overrides(options), _defaults(start))
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
     widths = _widths(chip, state_fraction, integers)
@@ -95,6 +102,13 @@ def train(
     else:
         spec.check_together(network, run.learning)
     check_data(network, data)
+    if start is not None:
+        if integers:
+            raise SpecError(
+                "arithmetic loihi learns from scratch; train --from in float, then lavaghost quantize"
+            )
+        check_start(network, run.learning, start)
+        data = scaled_for(start, data)
     if engine == "lava":
         require_lava()
     elif limit is not None or record is not None:
@@ -120,7 +134,7 @@ def train(
                 network, integer, data, out, engine=engine, widths=widths, **common
             )
         else:
-            trained, path = train_and_save(network, run.learning, data, out, **common)
+            trained, path = train_and_save(network, run.learning, data, out, start=start, **common)
     values = {**trained.record["result"], "arithmetic": run.arithmetic, "model": str(path)}
     emit(values, as_json, f"{data.name}, {network.layers}")
 
@@ -135,6 +149,14 @@ def _widths(chip: str | None, state_fraction: int | None, integers: bool) -> Loi
         )
     widths = DEFAULT if chip is None else load(chip).integers()
     return widths if state_fraction is None else replace(widths, state_fraction=state_fraction)
+
+
+def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:
+    """What a network that training starts from decides, unless the configuration says otherwise."""
+    if start is None:
+        return {}
+    physics = start.network.model_dump()
+    return {"hidden": physics.pop("layers")[1:-1], "network": physics}
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
@@ -155,3 +177,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         else:
             sections["network" if name in spec.Physics.model_fields else "learning"][name] = value
     return sections
+
+
+COMMANDS = (train,)
+"""What the command line registers."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lavaghost.arithmetic import Array
+from lavaghost.errors import SpecError, join_faults
 from lavaghost.spec import Network
 
 
@@ -68,12 +69,17 @@ def shapes(network: Network) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def initial_parameters(network: Network, seed: int, dtype: DTypeLike = np.float32) -> Parameters:
+def initial_parameters(
+    network: Network, seed: int, dtype: DTypeLike = np.float32, start: Parameters | None = None
+) -> Parameters:
     """He initialisation of the weights (He et al. 2015), zero biases.
 
     Random feedback has the scale of the weights that it stands for. Learned ghosts start small, at a tenth
     of that scale, so that pre-training has all of their work to do. Each kind of array has a random stream of
     its own: the weights of a seed are the same for every mechanism and feedback.
+
+    Arrays that `start` has are copied from it, such as the weights of an imported network; what it lacks, such
+    as ghosts, is drawn. Raises `SpecError` if one of them has another shape than `network` needs.
     """
     arrays: dict[str, Array] = {}
     streams = dict(zip(Parameters._fields, np.random.SeedSequence(seed).spawn(6), strict=True))
@@ -88,4 +94,13 @@ def initial_parameters(network: Network, seed: int, dtype: DTypeLike = np.float3
         gain = 0.1 if field.startswith("ghost") else 1.0
         draw = generators[field].standard_normal(shape)
         arrays[name] = (draw * (gain * np.sqrt(2.0 / fan_in))).astype(dtype)
+    given = {} if start is None else {key: a for key, a in start.named().items() if key in arrays}
+    faults = [
+        f"{key} of the start is {array.shape}, the network needs {arrays[key].shape}"
+        for key, array in given.items()
+        if array.shape != arrays[key].shape
+    ]
+    if faults:
+        raise SpecError(join_faults([*faults, "give the sizes of the network that training starts from"]))
+    arrays |= {key: np.array(array, dtype, order="C") for key, array in given.items()}
     return Parameters.from_named(network, arrays)

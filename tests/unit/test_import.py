@@ -1,0 +1,569 @@
+"""Import of ONNX files: what each operator means, what is refused and why, and what other libraries make of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from lavaghost.datasets import Dataset
+from lavaghost.errors import ExportError
+from lavaghost.evaluation import outputs
+from lavaghost.exporters import import_graph
+from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.trained import TrainedNetwork
+from lavaghost.verify import rounding
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
+EXPECTED = np.load(GOLDEN / "expected.npz")
+UNIT = 2.0**-24
+RNG = np.random.default_rng(0)
+W1, B1 = RNG.normal(size=(5, 4)).astype(np.float32), RNG.normal(size=5).astype(np.float32)
+W2, B2 = RNG.normal(size=(3, 5)).astype(np.float32), RNG.normal(size=3).astype(np.float32)
+X = RNG.normal(size=(40, 4)).astype(np.float32)
+
+
+def node(op: str, *inputs: str, out: str, domain: str = "", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, list(inputs), [out], name=f"the {op} of {out}", domain=domain, **attributes)
+
+
+def model(*nodes: onnx.NodeProto, outputs: tuple[str, ...] = ("y",), shape: Any = ("N", 4), **constants: Any):
+    """A graph from `x` to `outputs`; W1, B1, W2, B2 are there."""
+    constants = {"W1": W1, "B1": B1, "W2": W2, "B2": B2, **constants}
+    return helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
+        ir_version=8,
+    )
+
+
+FIRST = node("Gemm", "x", "W1", "B1", out="a", transB=1)
+RELU = node("Relu", "a", out="r")
+LAST = node("Gemm", "r", "W2", "B2", out="y", transB=1)
+
+
+def imported(tmp_path: Path, made: onnx.ModelProto, **options: Any) -> TrainedNetwork:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(made.SerializeToString())
+    return import_onnx(path, **options)
+
+
+def exact(trained: TrainedNetwork, x: np.ndarray = X) -> np.ndarray:
+    """The feedforward pass of raw samples in double precision, the plain way."""
+    r = x.astype(np.float64) * trained.input_scale
+    for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True), start=1):
+        r = r @ w.astype(np.float64).T + b
+        r = np.clip(r, 0, trained.network.r_max) if k < trained.network.depth else r
+    return r
+
+
+def near(trained: TrainedNetwork, wanted: np.ndarray) -> None:
+    """Equal but for the rounding of folded weights, which is less than that of a float32 pass (`rounding`)."""
+    bound = rounding(trained.network, trained.params, X * np.float32(trained.input_scale)).difference
+    assert np.all(np.abs(exact(trained) - wanted) <= bound)
+    assert bound.max() < 1e-3
+
+
+def net(a: np.ndarray, low=0.0, high=np.inf) -> np.ndarray:
+    return np.clip(a, low, high) @ W2.T.astype(np.float64) + B2
+
+
+def a1(x: np.ndarray = X) -> np.ndarray:
+    return x.astype(np.float64) @ W1.T.astype(np.float64) + B1
+
+
+# ---- what other libraries export
+
+CASES = [path.stem for path in sorted(GOLDEN.glob("*.onnx")) if path.stem != "sklearn_logistic_units"]
+
+
+def runtime(path: Path, x: np.ndarray) -> list[Any]:
+    ort = pytest.importorskip("onnxruntime")
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_networks_of_other_libraries_agree(name: str, digits: Dataset) -> None:
+    scaled, two = name.startswith("torch"), "binary" in name or "words" in name
+    trained = import_onnx(GOLDEN / f"{name}.onnx", None if two else digits, scaled=scaled)
+    assert trained.input_scale == (1.0 if two else digits.scale)
+    found = outputs(trained, digits.x_test * np.float32(trained.input_scale / digits.scale))
+    ours = np.array(trained.labels)[found.argmax(axis=1)]
+
+    golden = name.removesuffix("_script").removesuffix("_dynamo")
+    scores = EXPECTED[f"{golden}.scores"]
+    theirs = scores.argmax(axis=1) if scaled else EXPECTED[f"{golden}.labels"]
+    assert np.mean(ours == theirs) >= 0.999  # of 360: all
+
+    images = digits.x_test.reshape(-1, 1, 8, 8) if scaled else digits.x_test / np.float32(digits.scale)
+    answer = runtime(GOLDEN / f"{name}.onnx", images)
+    labels = answer[0].argmax(axis=1) if scaled else np.array(answer[0])
+    assert np.mean(ours == labels) >= 0.999
+    if name.startswith(("torch_relu", "torch_clamp")):
+        bound = rounding(trained.network, trained.params, digits.x_test).difference
+        assert np.all(np.abs(found - scores) <= bound)
+        assert np.all(np.abs(found - answer[0]) <= bound)
+
+
+def test_a_layer_of_logistic_units_is_refused_by_its_name() -> None:
+    with pytest.raises(ExportError, match=r"node 'Sigmoid' \(Sigmoid\) is smooth"):
+        import_onnx(GOLDEN / "sklearn_logistic_units.onnx")
+
+
+def test_what_was_imported_is_recorded(tmp_path: Path) -> None:
+    trained = import_onnx(GOLDEN / "sklearn_words.onnx")
+    record = trained.record["imported"]
+    assert record["file"] == "sklearn_words.onnx"
+    assert record["producer"] == "skl2onnx 1.20.0"
+    assert record["opset"] == {"ai.onnx": 17, "ai.onnx.ml": 1}
+    assert any("Scaler" in text for text in record["folded"])
+    assert trained.labels == ("large", "small")
+    assert import_onnx(GOLDEN / "torch_relu_dynamo.onnx").record["imported"]["folded"] == []
+    assert TrainedNetwork.load(trained.save(tmp_path)) == trained
+
+
+# ---- what operators mean
+
+
+def test_a_plain_network_keeps_its_bits(tmp_path: Path) -> None:
+    trained = imported(tmp_path, model(FIRST, RELU, LAST))
+    for found, wanted in zip((*trained.params.weights, *trained.params.biases), (W1, W2, B1, B2), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert trained.record["imported"]["folded"] == []
+    assert (trained.network.activation, trained.network.saturation, trained.input_scale) == ("relu", None, 1.0)
+
+
+FOUR = np.array([0.5, -2.0, 3.0, 0.1], np.float32)
+FIVE = np.array([0.5, 2.0, -3.0, 0.1, 1.5], np.float32)
+LOW, HIGH = float(np.float32(-0.7)), 1.5
+CONSTANTS = {
+    "V": W1.T,
+    "four": FOUR,
+    "five": FIVE,
+    "low": np.float32(LOW),
+    "high": np.float32(HIGH),
+    "half": np.float32(0.5),
+}
+VARIANCE = np.array([0.5, 2.0, 3.0, 0.1, 1.5], np.float32)
+Q = np.clip(np.rint(W1 / 0.02), -127, 127).astype(np.int8)
+
+
+def first(source: str) -> onnx.NodeProto:
+    return node("Gemm", source, "W1", "B1", out="a", transB=1)
+
+
+def wide(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64)
+
+
+NORMAL = node("BatchNormalization", "a", "five", "B1", "five", "variance", out="n", epsilon=0.25)
+SEEN = {
+    "gemm": (
+        [node("Gemm", "x", "V", "B1", out="a", alpha=0.5, beta=3.0), RELU, LAST],
+        lambda: net(0.5 * (a1() - B1) + 3.0 * B1),
+    ),
+    "no bias": ([node("Gemm", "x", "W1", out="a", transB=1), RELU, LAST], lambda: net(a1() - B1)),
+    "bias on the left": (
+        [node("MatMul", "x", "V", out="m"), node("Add", "B1", "m", out="a"), RELU, LAST],
+        lambda: net(a1()),
+    ),
+    "two biases": (
+        [FIRST, node("Sub", "a", "B1", out="b"), node("Relu", "b", out="r"), LAST],
+        lambda: net(a1() - B1),
+    ),
+    "turned difference": (
+        [FIRST, node("Sub", "five", "a", out="b"), node("Relu", "b", out="r"), LAST],
+        lambda: net(FIVE - a1()),
+    ),
+    "factor of a drive": (
+        [FIRST, node("Div", "a", "five", out="b"), node("Relu", "b", out="r"), LAST],
+        lambda: net(a1() / wide(FIVE)),
+    ),
+    "factor of a rate": (
+        [FIRST, node("Relu", "a", out="q"), node("Mul", "five", "q", out="r"), LAST],
+        lambda: net(np.clip(a1(), 0, None) * FIVE, -np.inf),
+    ),
+    "hard sigmoid": (
+        [FIRST, node("HardSigmoid", "a", out="r", alpha=0.3, beta=0.4), LAST],
+        lambda: net(np.float64(np.float32(0.3)) * a1() + np.float32(0.4), 0, 1),
+    ),
+    "clip from below 0": (
+        [FIRST, node("Clip", "a", "low", "high", out="r"), LAST],
+        lambda: net(a1(), LOW, HIGH),
+    ),
+    "features by themselves": (
+        [node("Sub", "x", "four", out="c"), node("Mul", "c", "four", out="s"), first("s"), RELU, LAST],
+        lambda: net(a1((wide(X) - FOUR) * FOUR)),
+    ),
+    "negative input factor": (
+        [node("Sub", "half", "x", out="s"), first("s"), RELU, LAST],
+        lambda: net(a1(0.5 - wide(X))),
+    ),
+    "scaler": (
+        [
+            node("Scaler", "x", out="s", domain="ai.onnx.ml", offset=[0.5, 1, 2, 3], scale=[0.25] * 4),
+            first("s"),
+            RELU,
+            LAST,
+        ],
+        lambda: net(a1((wide(X) - [0.5, 1, 2, 3]) * 0.25)),
+    ),
+    "normalised drive": (
+        [FIRST, NORMAL, node("Relu", "n", out="r"), LAST],
+        lambda: net((a1() - FIVE) / np.sqrt(VARIANCE + 0.25) * wide(FIVE) + B1),
+    ),
+    "normalised rate": (
+        [
+            FIRST,
+            node("Relu", "a", out="q"),
+            node("BatchNormalization", "q", "five", "B1", "five", "variance", out="r"),
+            LAST,
+        ],
+        lambda: net((np.clip(a1(), 0, None) - FIVE) / np.sqrt(VARIANCE + 1e-5) * wide(FIVE) + B1, -np.inf),
+    ),
+    "no activation between": ([FIRST, node("Identity", "a", out="r"), LAST], lambda: net(a1(), -np.inf)),
+    "transposed weights": (
+        [node("Transpose", "W1", out="t", perm=[1, 0]), node("Gemm", "x", "t", "B1", out="a"), RELU, LAST],
+        lambda: net(a1()),
+    ),
+    "integer weights": (
+        [
+            node("DequantizeLinear", "ints", "scales", out="w", axis=0),
+            node("Gemm", "x", "w", "B1", out="a", transB=1),
+            RELU,
+            LAST,
+        ],
+        lambda: net(wide(X) @ (Q * np.full((5, 1), np.float32(0.02))).astype(np.float32).T.astype(float) + B1),
+    ),
+    "weights through integers": (
+        [
+            node("QuantizeLinear", "W1", "step", "zero", out="i"),
+            node("DequantizeLinear", "i", "step", "zero", out="w"),
+            node("Gemm", "x", "w", "B1", out="a", transB=1),
+            RELU,
+            LAST,
+        ],
+        lambda: net(wide(X) @ (Q * np.float32(0.02)).T.astype(float) + B1),
+    ),
+    "temperature": (
+        [FIRST, RELU, node("Gemm", "r", "W2", "B2", out="z", transB=1), node("Mul", "z", "half", out="y")],
+        lambda: 0.5 * net(a1()),
+    ),
+    "one linear layer": ([node("Gemm", "x", "W1", "B1", out="y", transB=1)], a1),
+    "nothing between": (
+        [
+            node("Cast", "x", out="c", to=TensorProto.DOUBLE),
+            node("Cast", "c", out="d", to=TensorProto.FLOAT),
+            node("Dropout", "d", out="e"),
+            node("Reshape", "e", "flat", out="f"),
+            first("f"),
+            RELU,
+            LAST,
+        ],
+        lambda: net(a1()),
+    ),
+    "constants as nodes": (
+        [
+            node("Constant", out="top", value_float=1.5),
+            node("Constant", out="bottom", value=numpy_helper.from_array(np.array(LOW, np.float32))),
+            FIRST,
+            node("Clip", "a", "bottom", "top", out="r"),
+            LAST,
+        ],
+        lambda: net(a1(), LOW, HIGH),
+    ),
+}
+MORE = {
+    **CONSTANTS,
+    "variance": VARIANCE,
+    "ints": Q,
+    "scales": np.full(5, 0.02, np.float32),
+    "step": np.float32(0.02),
+    "zero": np.int8(0),
+    "flat": np.array([-1, 4]),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_an_operator_means_what_onnx_says(name: str, tmp_path: Path) -> None:
+    nodes, wanted = SEEN[name]
+    made = model(*nodes, **MORE)
+    trained = imported(tmp_path, made)
+    near(trained, wanted())
+    # and onnxruntime reads the file as we do: within the rounding of two float32 passes
+    answer = runtime(tmp_path / "m.onnx", X)[0]
+    np.testing.assert_allclose(answer, wanted(), rtol=0, atol=2e-5)
+
+
+def test_layers_of_different_bounds_get_one(tmp_path: Path) -> None:
+    w3 = np.array([[1.0, -2.0, 0.5], [0.3, 0.2, 0.1]], np.float32)
+    made = model(
+        FIRST,
+        node("Clip", "a", "low", "high", out="r"),
+        node("Gemm", "r", "W2", "B2", out="b", transB=1),
+        node("Clip", "b", "zero", "six", out="s"),
+        node("Gemm", "s", "W3", out="y", transB=1),
+        W3=w3,
+        zero=np.float32(0),
+        six=np.float32(6),
+        **CONSTANTS,
+    )
+    trained = imported(tmp_path, made)
+    assert trained.network.saturation == HIGH - LOW
+    near(trained, np.clip(net(a1(), LOW, HIGH), 0, 6) @ w3.T.astype(float))
+
+
+def test_a_hard_sigmoid_keeps_its_name(tmp_path: Path) -> None:
+    trained = imported(tmp_path, model(FIRST, node("HardSigmoid", "a", out="r", alpha=1.0, beta=0.0), LAST))
+    assert (trained.network.activation, trained.network.saturation) == ("hard_sigmoid", None)
+    np.testing.assert_array_equal(trained.params.weights[0], W1)
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(0.5, 0.5), (1 / 255, float(np.float32(1 / 255)))])
+def test_one_factor_of_the_input_stays_outside_of_the_weights(
+    tmp_path: Path, factor: float, scale: float
+) -> None:
+    made = model(node("Mul", "x", "f", out="s"), first("s"), RELU, LAST, f=np.float32(factor))
+    trained = imported(tmp_path, made)
+    assert trained.input_scale == scale
+    np.testing.assert_array_equal(trained.params.weights[0], W1)
+
+
+def test_images_are_flattened(tmp_path: Path) -> None:
+    nodes = [node("Flatten", "x", out="f"), node("Mul", "f", "four", out="s"), first("s"), RELU, LAST]
+    made = model(*nodes, shape=("N", 1, 2, 2), **CONSTANTS)
+    near(imported(tmp_path, made), net(a1(wide(X) * FOUR)))
+    channel = np.array([[[2.0, 3.0], [0.5, 1.0]]], np.float32)  # broadcast before the images are flat
+    nodes = [node("Mul", "x", "channel", out="s"), node("Flatten", "s", out="f"), first("f"), RELU, LAST]
+    made = model(*nodes, shape=("N", 1, 2, 2), channel=channel)
+    near(imported(tmp_path, made), net(a1(wide(X) * channel.reshape(-1))))
+
+
+def test_one_logistic_output_becomes_two(tmp_path: Path) -> None:
+    nodes = [FIRST, RELU, node("Gemm", "r", "w", out="z", transB=1), node("Sigmoid", "z", out="y")]
+    trained = imported(tmp_path, model(*nodes, w=W2[:1]))
+    found = exact(trained)
+    assert trained.network.layers == (4, 5, 2)
+    assert np.all(found[:, 0] == 0)
+    np.testing.assert_array_equal(found[:, 1] > 0, runtime(tmp_path / "m.onnx", X)[0][:, 0] > 0.5)
+
+
+def test_float64_weights_are_rounded_and_that_is_said(tmp_path: Path) -> None:
+    made = model(FIRST, RELU, LAST)
+    for tensor in made.graph.initializer:
+        tensor.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64) / 3, tensor.name)
+        )
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    trained = imported(tmp_path, made)
+    np.testing.assert_array_equal(trained.params.weights[0], (W1 / np.float64(3)).astype(np.float32))
+    assert trained.record["imported"]["folded"] == ["float64, into float32"]
+
+
+def test_labels_of_our_own_files_come_back(tmp_path: Path) -> None:
+    made = model(FIRST, RELU, LAST)
+    helper.set_model_props(made, {"lavaghost.labels": json.dumps(["a", 1, "c"]), "lavaghost.dataset": "mine"})
+    trained = imported(tmp_path, made)
+    assert (trained.labels, trained.dataset) == (("a", 1, "c"), "mine")
+
+
+def test_encoded_labels_are_looked_up(tmp_path: Path) -> None:
+    ml = "ai.onnx.ml"
+    nodes = [
+        FIRST,
+        RELU,
+        LAST,
+        node("ArgMax", "y", out="i", axis=1, keepdims=0),
+        node("ArrayFeatureExtractor", "classes", "i", out="c", domain=ml),
+        node("LabelEncoder", "c", out="name", domain=ml, keys_int64s=[7, 9, 8], values_strings=["x", "z", "y"]),
+    ]
+    trained = imported(tmp_path, model(*nodes, outputs=("y", "name"), classes=np.array([7, 8, 9])))
+    assert trained.labels == ("x", "y", "z")
+
+
+# ---- the data set's scale
+
+
+def small(scale: float) -> Dataset:
+    y = np.arange(40) % 3
+    return Dataset("small", X * np.float32(scale), y, X * np.float32(scale), y, 3, scale)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("factor", [1.0, 0.125, 0.3])
+def test_the_network_takes_the_samples_of_its_data_set(tmp_path: Path, factor: float, scaled: bool) -> None:
+    made = model(node("Mul", "x", "f", out="s"), first("s"), RELU, LAST, f=np.float32(factor))
+    trained = imported(tmp_path, made, data=small(0.25), scaled=scaled)
+    assert trained.input_scale == 0.25
+    assert trained.dataset == "small"
+    into = wide(X) * np.float32(factor) * (0.25 if scaled else 1.0)
+    near(trained, net(a1(into)))
+
+
+def test_our_own_file_with_its_own_data_set_is_not_folded(tmp_path: Path) -> None:
+    made = model(node("Mul", "x", "f", out="s"), first("s"), RELU, LAST, f=np.float32(1 / 255))
+    trained = imported(tmp_path, made, data=small(1 / 255))
+    assert trained.record["imported"]["folded"] == []
+    assert trained.input_scale == 1 / 255
+
+
+def test_other_sizes_and_orders_of_classes_are_refused(tmp_path: Path) -> None:
+    made = model(FIRST, RELU, LAST)
+    other = replace(small(1.0), x_train=X[:, :3].copy(), x_test=X[:, :3].copy())
+    with pytest.raises(ExportError, match="4, but small has 3 inputs"):
+        imported(tmp_path, made, data=other)
+    helper.set_model_props(made, {"lavaghost.labels": "[2, 1, 0]"})
+    with pytest.raises(ExportError, match="order"):
+        imported(tmp_path, made, data=small(1.0))
+
+
+# ---- what is refused
+
+REFUSED = {
+    "LeakyRelu": [FIRST, node("LeakyRelu", "a", out="r"), LAST],
+    "Tanh": [FIRST, node("Tanh", "a", out="r"), LAST],
+    "mixes layers with and without": [
+        FIRST,
+        RELU,
+        node("Gemm", "r", "W2", "B2", out="b", transB=1),
+        node("HardSigmoid", "b", out="s"),
+        node("Gemm", "s", "W3", out="y"),
+    ],
+    "transA": [node("Gemm", "x", "W1", out="a", transA=1, transB=1), RELU, LAST],
+    "not combine a value": [FIRST, node("Relu", "a", out="q"), node("Add", "q", "a", out="r"), LAST],
+    "divides by": [FIRST, node("Div", "a", "nought", out="r"), node("Relu", "r", out="s"), LAST],
+    "training mode": [
+        FIRST,
+        node("BatchNormalization", "a", "B1", "B1", "B1", "B1", out="n", training_mode=1),
+        node("Relu", "n", out="r"),
+        LAST,
+    ],
+    "clips to -inf": [FIRST, node("Clip", "a", "", "one", out="r"), LAST],
+    "does not end in weights": [FIRST, node("Relu", "a", out="y")],
+    "weights before it": [node("Relu", "x", out="r"), node("Gemm", "r", "W1", out="y", transB=1)],
+    "rectifies a rate itself": [
+        FIRST,
+        RELU,
+        node("Relu", "r", out="s"),
+        node("Gemm", "s", "W2", out="y", transB=1),
+    ],
+    "makes the shape": [node("Reshape", "x", "wrong", out="f"), first("f"), RELU, LAST],
+    "changes numbers": [node("Cast", "x", out="c", to=TensorProto.INT8), first("c"), RELU, LAST],
+    "not a constant": [FIRST, RELU, node("Gemm", "r", "a", out="y", transB=1)],
+    "multiplies weights": [node("Gemm", "x", "W2", out="a", transB=1), node("Relu", "a", out="y")],
+    "unknown, or given twice": [FIRST, node("Relu", "nothing", out="r"), LAST],
+    "joins branches": [FIRST, node("Concat", "a", "a", out="y", axis=1)],
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_cannot_be_imported_is_refused(why: str, tmp_path: Path) -> None:
+    constants = {
+        "W3": np.ones((3, 2), np.float32),
+        "nought": np.float32(0),
+        "one": np.float32(1),
+        "wrong": np.array([-1, 2]),
+    }
+    with pytest.raises(ExportError, match=why) as caught:
+        imported(tmp_path, model(*REFUSED[why], **constants))
+    assert "\n" not in str(caught.value)
+    assert "node 'the " in str(caught.value) or "the graph" in str(caught.value)
+
+
+def test_all_faults_are_told_together(tmp_path: Path) -> None:
+    nodes = [
+        node("Erf", "x", out="e"),
+        first("e"),
+        node("Tanh", "a", out="r"),
+        LAST,
+        node("Gemm", "x", "W1", "B1", out="c", transA=1),
+        node("Sin", "c", out="z"),
+    ]
+    with pytest.raises(ExportError) as caught:
+        imported(tmp_path, model(*nodes, outputs=("y", "z")))
+    text = str(caught.value)
+    assert "'the Erf of e' (Erf)" in text
+    assert "'the Gemm of c' (Gemm) has transA" in text
+    # what follows from a fault is none of its own
+    assert "Tanh" not in text
+    assert "Sin" not in text
+
+
+def test_outputs_of_several_layers_are_refused(tmp_path: Path) -> None:
+    nodes = [FIRST, RELU, LAST, node("Gemm", "r", "W2", out="z", transB=1)]
+    with pytest.raises(ExportError, match="outputs of several layers"):
+        imported(tmp_path, model(*nodes, outputs=("y", "z")))
+    # one that nothing needs is no fault
+    assert imported(tmp_path, model(*nodes)).network.layers == (4, 5, 3)
+
+
+def external(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    made.graph.initializer[0].external_data.add(key="location", value="../../etc/passwd")
+
+
+def huge(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].dims[:] = [2**40, 2**40]
+
+
+def huge_input(made: onnx.ModelProto) -> None:
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**40
+
+
+def no_numbers(made: onnx.ModelProto) -> None:
+    made.graph.initializer[0].raw_data = np.full(20, np.nan, np.float32).tobytes()
+
+
+def two_inputs(made: onnx.ModelProto) -> None:
+    made.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, ["N", 2]))
+
+
+def old(made: onnx.ModelProto) -> None:
+    made.opset_import[0].version = 6
+
+
+def long(made: onnx.ModelProto) -> None:
+    for i in range(import_graph.MAX_NODES):
+        made.graph.node.append(node("Identity", "y", out=f"y{i}"))
+
+
+def labels(made: onnx.ModelProto) -> None:
+    helper.set_model_props(made, {"lavaghost.labels": "[" * 100_000})
+
+
+def external_constant(made: onnx.ModelProto) -> None:
+    tensor = TensorProto(dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
+    made.graph.node.insert(0, node("Constant", out="W3", value=tensor))
+    made.graph.node[1].input[1] = "W3"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (external, "lies in another file"),
+        (external_constant, "lies in another file"),
+        (huge, "claims the shape"),
+        (huge_input, "more than 1000000"),
+        (no_numbers, "NaN or infinite"),
+        (two_inputs, "2 inputs"),
+        (old, "opset 6"),
+        (long, "nodes, more than"),
+        (labels, "no JSON list"),
+    ],
+)
+def test_forged_files_are_refused(change: Any, why: str, tmp_path: Path) -> None:
+    made = model(FIRST, RELU, LAST)
+    change(made)
+    with pytest.raises(ExportError, match=why):
+        imported(tmp_path, made)
