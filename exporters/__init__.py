@@ -3,11 +3,25 @@
 from lavaghost.exporters.base import (
     ELEMENTS,
     Carried,
+    Expected,
     Exporter,
     ExportReport,
+    NoOptions,
+    Outputs,
     available,
     export,
     find,
 )
 
-__all__ = ["ELEMENTS", "Carried", "ExportReport", "Exporter", "available", "export", "find"]
+__all__ = [
+    "ELEMENTS",
+    "Carried",
+    "Expected",
+    "ExportReport",
+    "Exporter",
+    "NoOptions",
+    "Outputs",
+    "available",
+    "export",
+    "find",
+]

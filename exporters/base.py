@@ -9,12 +9,18 @@ package of your own, so that it is found by name:
 `tests/conformance/test_exporters.py` checks every registered exporter.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
-from lavaghost.errors import ExportError, LavaGhostError, join_faults
+from lavaghost.arithmetic import Array
+from lavaghost.datasets import Dataset
+from lavaghost.errors import DataError, ExportError, LavaGhostError, join_faults
+from lavaghost.exporters import sidecar
+from lavaghost.spec import Spec, parse
 from lavaghost.trained import TrainedNetwork
 
 GROUP = "lavaghost.exporters"
@@ -22,6 +28,10 @@ ELEMENTS = ("weights", "activation", "ghosts", "feedback", "learning rule", "inp
 """What every report speaks of, in this order."""
 
 Status = Literal["faithful", "approximate", "unsupported"]
+
+
+class NoOptions(Spec):
+    """For an exporter that leaves nothing to choose."""
 
 
 class Carried(NamedTuple):
@@ -32,17 +42,53 @@ class Carried(NamedTuple):
     note: str
 
 
+class Expected(NamedTuple):
+    """What a runtime must answer for some raw samples, by our own reference.
+
+    logits     (samples, n_L), int64 where `exact`, else float64
+    tolerance  (samples, n_L), the largest difference that rounding explains; 0 where `exact`
+    exact      whether the answer must be equal
+    labels     (samples,), index of the answered class
+    scale      logits * scale are in the units of the network's own outputs; None if they are not comparable
+    """
+
+    logits: Array
+    tolerance: Array
+    exact: bool
+    labels: Array
+    scale: float | None = 1.0
+
+
+class Outputs(NamedTuple):
+    """What a runtime answered: logits `(samples, n_L)` float or int64, and labels `(samples,)`.
+
+    energy_j and latency_s are per sample `(samples,)` where the runtime models them; `version` is its own text.
+    """
+
+    logits: Array
+    labels: Array
+    energy_j: Array | None = None
+    latency_s: Array | None = None
+    version: str = ""
+
+
 @dataclass(frozen=True)
 class ExportReport:
     """What was written, and what it carries: one entry for each of `ELEMENTS`, in their order.
 
-    `bytes` is the size of all files together. Raises `ExportError` if the entries are not complete.
+    paths     the exported file first; `export` adds the sidecar. `bytes` is the size of all of them together
+    options   what was chosen, filled in by `export`
+    settings  numbers that our reference and a runtime need (steps, scales, readout); whatever JSON can hold
+
+    Raises `ExportError` if the entries are not complete, or if one is approximate and no number says by how much.
     """
 
     exporter: str
     paths: tuple[Path, ...]
     bytes: int
     carries: tuple[Carried, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         stated = tuple(entry.element for entry in self.carries)
@@ -57,11 +103,15 @@ class ExportReport:
                     f"exporter {self.exporter!r} reports {element} as {status!r} ({note!r}); give one of "
                     f"{', '.join(get_args(Status))}, and a note"
                 )
+            if status == "approximate" and not re.search(r"\d", note):
+                raise ExportError(
+                    f"exporter {self.exporter!r} reports {element} as approximate ({note!r}); say by how much"
+                )
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes trained networks in one format."""
+    """Writes trained networks in one format, and knows what its file must answer."""
 
     @property
     def name(self) -> str:
@@ -78,13 +128,42 @@ class Exporter(Protocol):
         """One line: the format, and who reads it."""
         ...
 
-    def write(self, trained: TrainedNetwork, path: Path) -> ExportReport:
-        """Write `trained` to `path`, whole or not at all, and the same bytes for the same value.
+    @property
+    def needs(self) -> str:
+        """What writing needs beyond the network: `h5py`, `a data set to calibrate on`, or `nothing`."""
+        ...
 
-        Raises `ExportError` if the format cannot hold this network, `OutputError` if nothing can be
-        written there.
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Names of the runtimes (`lavaghost.verify`) that run its file, the usual one first; may be empty."""
+        ...
+
+    @property
+    def options(self) -> type[Spec]:
+        """What can be chosen, with defaults; `NoOptions` for nothing."""
+        ...
+
+    def write(
+        self, trained: TrainedNetwork, path: Path, options: Any, calibration: Dataset | None
+    ) -> ExportReport:
+        """Write `trained` to `path`, whole or not at all, and the same bytes for the same values.
+
+        `options` is an instance of the exporter's own class. `calibration` fits the network. Raises
+        `ExportError` if the format cannot hold this network or `calibration` is needed and None (`calibrated`),
+        `OutputError` if nothing can be written there, `MissingError` if something is not installed.
         """
         ...
+
+    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+        """Our reference for a file of `trained` with these `settings`, on raw samples `(samples, n_0)` float32."""
+        ...
+
+
+def calibrated(exporter: Exporter, calibration: Dataset | None) -> Dataset:
+    """`calibration`, for an exporter that needs it. Raises `ExportError` if it is None."""
+    if calibration is None:
+        raise ExportError(f"exporter {exporter.name!r} needs a data set to calibrate on; add --dataset")
+    return calibration
 
 
 def available() -> tuple[str, ...]:
@@ -117,15 +196,22 @@ def _load(entry: EntryPoint) -> Exporter:
     if not isinstance(found, Exporter) or isinstance(found, type):
         raise ExportError(
             f"exporter {entry.name!r} ({entry.value}) is a {type(found).__name__}, not an object with "
-            "name, suffix, summary and write; mend or uninstall its package"
+            "name, suffix, summary, needs, runtimes, options, write and expected; mend or uninstall its package"
         )
     return found
 
 
-def export(trained: TrainedNetwork, exporter: str | Exporter, path: Path | str) -> ExportReport:
-    """Write `trained` to `path` with an exporter, or with the one registered under a name.
+def export(
+    trained: TrainedNetwork,
+    exporter: str | Exporter,
+    path: Path | str,
+    options: Spec | Mapping[str, Any] | None = None,
+    calibration: Dataset | None = None,
+) -> ExportReport:
+    """Write `trained` to `path` with an exporter, or with the one registered under a name, and its sidecar.
 
-    Raises `ExportError` or `OutputError`.
+    `options` are values by their name. Raises `ExportError`, `SpecError`, `DataError`, `OutputError` or
+    `MissingError`; then there is no exported file.
     """
     path = Path(path)
     exporter = find(exporter) if isinstance(exporter, str) else exporter
@@ -134,10 +220,33 @@ def export(trained: TrainedNetwork, exporter: str | Exporter, path: Path | str) 
             f"exporter {exporter.name!r} writes a {exporter.suffix} file; name the output "
             f"{path.name or 'model'}{exporter.suffix}, not {path}"
         )
+    if path.name in ("", ".."):
+        raise ExportError(f"exporter {exporter.name!r} writes a sidecar beside {path}; name a folder inside it")
+    if not isinstance(options, exporter.options):
+        options = parse(exporter.options, dict(options or {}), f"{exporter.name} option")
+    if calibration is not None and calibration.n_inputs != trained.network.layers[0]:
+        raise DataError(
+            f"data set {calibration.name} has {calibration.n_inputs} inputs, the network "
+            f"{trained.network.layers[0]}; use the data set that it was trained on"
+        )
     try:
-        return exporter.write(trained, path)
+        report = exporter.write(trained, path, options, calibration)
     except LavaGhostError:
         raise
     except Exception as error:
         reason = join_faults([f"{type(error).__name__}: {error}"])
         raise ExportError(f"exporter {exporter.name!r} failed: {reason:.300}") from error
+    return _with_sidecar(replace(report, options=options.model_dump(mode="json")), path)
+
+
+def _with_sidecar(report: ExportReport, path: Path) -> ExportReport:
+    try:
+        beside, data = sidecar.write(
+            path, report.exporter, report.options, report.settings, list(report.carries)
+        )
+    except LavaGhostError:
+        # a file that nothing can be said about is no result
+        for written in report.paths:
+            written.unlink(missing_ok=True)
+        raise
+    return replace(report, paths=(*report.paths, beside), bytes=report.bytes + len(data))

@@ -8,13 +8,14 @@ that are not one vector or number per sample.
 import math
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 
 from lavaghost.arithmetic import Array
 from lavaghost.errors import ExportError, MissingError, join_faults
+from lavaghost.exporters.base import Outputs
 from lavaghost.spec import MAX_UNITS, Network
 
 MAX_BYTES = 1 << 31
@@ -38,13 +39,6 @@ OPERATORS = frozenset(
 """What the exported graphs are made of, and close relatives; none takes a subgraph or makes a new shape."""
 VALUES = 1 << 26
 """Most values of one layer that a batch may have."""
-
-
-class Outputs(NamedTuple):
-    """What a runtime answered: logits `(samples, n_L)` float32, and its own labels `(samples,)`."""
-
-    logits: Array
-    labels: Array
 
 
 def run(file: Path, raw: Array, network: Network) -> Outputs:
@@ -75,7 +69,8 @@ def run(file: Path, raw: Array, network: Network) -> Outputs:
     # onnxruntime's exceptions have no public base
     except Exception as error:
         raise ExportError(join_faults([f"{file}: onnxruntime cannot run it: {error!s:.300}"])) from error
-    outputs = Outputs(np.concatenate(logits), np.concatenate(labels))
+    version = f"onnxruntime {onnxruntime.__version__}"
+    outputs = Outputs(np.concatenate(logits), np.concatenate(labels), version=version)
     wanted = (len(raw), network.layers[-1])
     if outputs.logits.shape != wanted or outputs.labels.shape != wanted[:1]:
         raise ExportError(f"{file}: it gives logits {outputs.logits.shape}, not {wanted}")

@@ -7,25 +7,32 @@ Where the ghosts cancel the feedback, the fixed point of the free phase is the f
                                                                               -> ArgMax -> label [N]
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters.base import Carried, ExportReport
-from lavaghost.files import write_atomic
-from lavaghost.manifest import VERSION
-from lavaghost.spec import Network
+from lavaghost.arithmetic import Array
+from lavaghost.datasets import Dataset
+from lavaghost.exporters.base import Carried, Expected, ExportReport, NoOptions
+from lavaghost.exporters.floats import float_expected
+from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
+from lavaghost.exporters.onnx_file import (
+    ONNX_RUNTIMES,
+    Build,
+    check_size,
+    feedforward_carries,
+    finish,
+    save,
+)
+from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 
 OPSET, IR = 13, 7
 """Old enough for every runtime that was tried: onnxruntime, OpenVINO, tract, onnx.reference."""
-MAX_PROTOBUF_BYTES = (1 << 31) - (1 << 20)
-"""A protobuf message ends at 2 GiB; some is left for what is not weights."""
 
 
 @dataclass(frozen=True)
@@ -35,100 +42,64 @@ class OnnxExporter:
     name: str = "onnx"
     suffix: str = ".onnx"
     summary: str = "float32 ONNX (opset 13), raw samples in, logits and label out; any ONNX runtime"
+    needs: str = "nothing"
+    runtimes: tuple[str, ...] = ONNX_RUNTIMES
+    options: type[Spec] = NoOptions
 
-    def write(self, trained: TrainedNetwork, path: Path) -> ExportReport:
+    def write(
+        self, trained: TrainedNetwork, path: Path, options: NoOptions, calibration: Dataset | None
+    ) -> ExportReport:
         """See `Exporter`."""
-        params = trained.params
-        size = sum(a.nbytes for a in (*params.weights, *params.biases))
-        if size > MAX_PROTOBUF_BYTES:
-            raise ExportError(
-                f"the weights have {size} bytes and an ONNX file ends at 2 GiB; use exporter 'yaml'"
-            )
-        model = graph(trained)
-        try:
-            onnx.checker.check_model(model, full_check=True)
-            onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-        except Exception as error:
-            raise ExportError(f"the ONNX graph for {path} is not valid: {error!s:.200}") from error
-        data = model.SerializeToString(deterministic=True)
-        return ExportReport(self.name, (write_atomic(path, data),), len(data), carries(trained))
+        check_size(trained)
+        weights = Carried("weights", "faithful", "float32, as trained")
+        return save(graph(trained), path, self.name, feedforward_carries(trained, calibration, weights))
+
+    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+        """See `Exporter`: the feedforward pass, within rounding."""
+        return float_expected(trained, raw)
+
+
+translate = lowering("onnx")
+
+
+@translate.register
+def _(node: Input, build: Build) -> None:
+    if node.scale != 1.0:
+        build.add("Mul", [build.last, build.constant("input_scale", node.scale)], "rate.0")
+
+
+@translate.register
+def _(node: Dense, build: Build) -> None:
+    build.matrix = build.constant(node.tensor, node.matrix)
+
+
+@translate.register
+def _(node: Rates, build: Build) -> None:
+    drive = gemm(build, node.bias, f"drive.{build.layer}")
+    if node.r_max < np.inf:
+        bounds = [build.constant("rate_min", 0.0), build.constant("rate_max", node.r_max)]
+        build.add("Clip", [drive, *bounds], f"rate.{build.layer}")
+    else:
+        build.add("Relu", [drive], f"rate.{build.layer}")
+
+
+@translate.register
+def _(node: Output, build: Build) -> None:
+    gemm(build, node.bias, "logits")
+
+
+def gemm(build: Build, bias: Array, output: str) -> str:
+    """W_k r_{k-1} + b_k with the matrix that came last."""
+    names = [build.last, build.matrix, build.constant(f"biases.{build.layer}", bias)]
+    return build.add("Gemm", names, output, transB=1)
 
 
 def graph(trained: TrainedNetwork) -> onnx.ModelProto:
     """The model, unchecked. Tensors have the names that they have in a saved network."""
-    network, params = trained.network, trained.params
-    n, depth = network.layers, network.depth
-    constants: dict[str, np.ndarray] = {}
-    nodes = []
-    rate = "input"
-    if trained.input_scale != 1.0:
-        constants["input_scale"] = np.array(trained.input_scale, np.float32)
-        nodes.append(helper.make_node("Mul", [rate, "input_scale"], ["rate.0"]))
-        rate = "rate.0"
-    if depth > 1 and network.r_max < np.inf:
-        constants["rate_min"] = np.array(0.0, np.float32)
-        constants["rate_max"] = np.array(network.r_max, np.float32)
-    for k in range(1, depth + 1):
-        weights, biases = f"weights.{k}", f"biases.{k}"
-        constants[weights], constants[biases] = params.weights[k - 1], params.biases[k - 1]
-        drive = "logits" if k == depth else f"drive.{k}"
-        nodes.append(helper.make_node("Gemm", [rate, weights, biases], [drive], transB=1))
-        if k < depth:
-            rate = f"rate.{k}"
-            if "rate_max" in constants:
-                nodes.append(helper.make_node("Clip", [drive, "rate_min", "rate_max"], [rate]))
-            else:
-                nodes.append(helper.make_node("Relu", [drive], [rate]))
-    nodes.append(helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0))
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "lavaghost",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", n[0]])],
-            [
-                helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", n[depth]]),
-                helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
-            ],
-            [numpy_helper.from_array(a, name) for name, a in constants.items()],
-        ),
-        producer_name="lavaghost",
-        ir_version=IR,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-    )
-    helper.set_model_props(model, _metadata(trained, network))
-    return model
-
-
-def _metadata(trained: TrainedNetwork, network: Network) -> dict[str, str]:
-    return {
-        "lavaghost.format_version": VERSION,
-        "lavaghost.layers": json.dumps(network.layers),
-        "lavaghost.activation": network.activation,
-        "lavaghost.input_scale": repr(trained.input_scale),
-        "lavaghost.labels": json.dumps(trained.labels),
-        "lavaghost.mechanism": network.mechanism,
-        "lavaghost.dataset": trained.dataset,
-    }
-
-
-def carries(trained: TrainedNetwork) -> tuple[Carried, ...]:
-    """What an ONNX file of `trained` carries."""
-    if trained.network.mechanism == "learned":
-        ghosts = "left out; learned ghosts cancel the feedback nearly, and verify measures the difference"
-        feedback = "left out; what learned ghosts do not cancel of it is missing"
-        effect = "approximate"
-    else:
-        ghosts = "left out; they cancel the feedback exactly, so the free phase is the feedforward pass"
-        feedback = "left out; its effect in the free phase is zero"
-        effect = "faithful"
-    return (
-        Carried("weights", "faithful", "float32, as trained"),
-        Carried("activation", "faithful", "Relu, or Clip where rates saturate"),
-        Carried("ghosts", effect, ghosts),
-        Carried("feedback", effect, feedback),
-        Carried("learning rule", "unsupported", "ONNX has no plasticity; exporter 'yaml' keeps the rule"),
-        Carried("input scaling", "faithful", f"inside the graph; raw samples x {trained.input_scale:g}"),
-    )
+    build = Build()
+    for node in lower(trained).feedforward:
+        translate(node, build)
+    return finish(build, trained, OPSET, IR)
 
 
 exporter = OnnxExporter()

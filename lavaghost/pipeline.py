@@ -89,7 +89,7 @@ def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
 
 
 def verify_export(
-    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str = "onnxruntime", limit: int | None = None
+    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str | None = None, limit: int | None = None
 ) -> Agreement:
     """Compare an exported file, run by `runtime` on the test set, with the network itself."""
     return verify(

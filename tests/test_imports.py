@@ -1,6 +1,7 @@
 """The one-way arrows of docs/architecture.md, read from the source: no module is imported here."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,10 +55,14 @@ FOREIGN = {
 """Packages that only these rooms may import."""
 
 
+PROGRAMS = ROOT / "lavaghost" / "verify" / "runtimes"
+"""Foreign runtimes: programs for environments of their own, no modules, and so without a room."""
+
+
 def modules() -> dict[Path, str]:
     """Every source file of the package, and its room."""
     found = {}
-    for path in sorted((ROOT / "lavaghost").rglob("*.py")):
+    for path in sorted(set((ROOT / "lavaghost").rglob("*.py")) - set(PROGRAMS.glob("*.py"))):
         parts = path.relative_to(ROOT / "lavaghost").with_suffix("").parts
         if parts != ("__init__",):
             found[path] = parts[0]
@@ -98,6 +103,31 @@ def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
     room = modules()[path]
     assert room in ROOMS, f"room {room!r} has no rank: add it here and to docs/architecture.md"
     assert faults(room, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", sorted(PROGRAMS.iterdir()), ids=lambda path: path.name)
+def test_a_program_stands_alone_and_pins_what_it_needs(path: Path) -> None:
+    assert re.fullmatch(r"run_[a-z0-9_]+\.py", path.name)
+    source = path.read_text(encoding="utf-8")
+    head = re.match(r"# /// script\n((?:#(?: .*)?\n)+?)# ///\n", source)
+    assert head, "no PEP 723 head"
+    needs = re.search(r"(?s)dependencies = \[(.*?)\]", head[1])
+    assert needs
+    assert "requires-python" in head[1]
+    pinned = re.findall(r'"([^"]+)"', needs[1])
+    assert pinned
+    assert [entry for entry in pinned if not re.fullmatch(r"[A-Za-z0-9_.-]+(\[\w+\])?==[\w.+]+", entry)] == []
+    assert [name for name in imported(source) if name.startswith(("lavaghost", ".", "exporters"))] == []
+
+
+def test_every_runtime_is_a_program_and_no_module_imports_one() -> None:
+    listed = re.findall(
+        r'_script\("([a-z0-9-]+)"', (PROGRAMS.parent / "runtimes.py").read_text(encoding="utf-8")
+    )
+    assert {f"run_{name.replace('-', '_')}.py" for name in listed} == {path.name for path in PROGRAMS.iterdir()}
+    for path in modules():
+        names = imported(path.read_text(encoding="utf-8"))
+        assert [name for name in names if name.startswith("lavaghost.verify.runtimes.run_")] == [], path
 
 
 def test_the_package_itself_imports_nothing_of_its_own() -> None:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import click
 
-from lavaghost.cli import hardware, quantize
+from lavaghost.cli import exports, hardware, quantize
 from lavaghost.cli.commands import cli
 from lavaghost.errors import LavaGhostError
 
 __all__ = ["main"]
 
-for command in (*hardware.COMMANDS, *quantize.COMMANDS):
+for command in (*exports.COMMANDS, *hardware.COMMANDS, *quantize.COMMANDS):
     cli.add_command(command)
 
 

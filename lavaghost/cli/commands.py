@@ -1,8 +1,6 @@
-"""The commands. Each checks its input first, works, and writes its results last."""
+"""The main commands. Each checks its input first, works, and writes its results last."""
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,13 +29,15 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
         raise click.BadParameter(f"{value!r} is not a list of sizes; write for example 128,64") from None
 
 
-def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")(
         command
     )
 
 
-def _dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --dataset, for commands that need one."""
     return click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")(
         command
     )
@@ -83,7 +83,7 @@ def cli() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Engine lava: training samples of an epoch.")
 @click.option("--record", callback=_sizes, help="Engine lava: layers to record, such as 1,2.")
 @click.option("--diagnostics/--no-diagnostics", default=True, help="Measure cosines and residuals per epoch.")
-@_json_option
+@json_option
 def train(
     config: Path | None,
     out: Path,
@@ -154,7 +154,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
 
 @cli.command()
 @click.argument("model", type=PATH)
-@_dataset_option
+@dataset_option
 @click.option(
     "--engine", type=click.Choice(["equilibrium", "stepped", "lava"]), default="equilibrium", show_default=True
 )
@@ -162,7 +162,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
 @click.option(
     "--lava-model", type=LAVA_MODEL, default="fused", show_default=True, help="Processes of engine lava."
 )
-@_json_option
+@json_option
 def evaluate(
     model: Path,
     dataset: str,
@@ -185,70 +185,8 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("model", type=PATH, required=False)
-@click.option("--to", "target", help="Target format; --list shows them.")
-@click.option("--out", type=PATH, help="File or folder to write.")
-@click.option("--list", "show_list", is_flag=True, help="List the target formats.")
-@_json_option
-def export(model: Path | None, target: str | None, out: Path | None, show_list: bool, as_json: bool) -> None:
-    """Write the saved network MODEL (model.yaml) in another format."""
-    from lavaghost.exporters import base
-    from lavaghost.trained import TrainedNetwork
-
-    if show_list:
-        formats = {name: base.find(name).summary for name in base.available()}
-        emit(formats, as_json, "Target formats")
-        return
-    missing = [name for name, value in (("MODEL", model), ("--to", target), ("--out", out)) if value is None]
-    if model is None or target is None or out is None:
-        raise SpecError(f"export needs {' and '.join(missing)}; see lavaghost export --help")
-    start = time.perf_counter()
-    exporter = base.find(target)
-    report = base.export(TrainedNetwork.load(model), exporter, out)
-    values = {
-        "target": target,
-        "files": [str(path) for path in report.paths],
-        "bytes": report.bytes,
-        "seconds": time.perf_counter() - start,
-    }
-    carries = [{"element": e, "status": s, "note": n} for e, s, n in report.carries]
-    if as_json:
-        emit({**values, "carries": carries}, True, "")
-    else:
-        emit({**values, **{e: f"{s}: {n}" if n else s for e, s, n in report.carries}}, False, "Exported")
-
-
-@cli.command()
-@click.argument("file", type=PATH)
-@click.option("--model", type=PATH, required=True, help="The saved network that FILE was exported from.")
-@_dataset_option
-@click.option("--runtime", default="onnxruntime", show_default=True, help="What runs FILE.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples of the test set.")
-@_json_option
-@click.pass_context
-def verify(
-    context: click.Context,
-    file: Path,
-    model: Path,
-    dataset: str,
-    runtime: str,
-    limit: int | None,
-    as_json: bool,
-) -> int:
-    """Run the exported FILE on a runtime that is not ours and compare; exit code 1 if it disagrees."""
-    from lavaghost.pipeline import load_both, verify_export
-
-    trained, data = load_both(model, dataset)
-    start = time.perf_counter()
-    found = verify_export(file, trained, data, runtime, limit)
-    values = {**asdict(found), "seconds": time.perf_counter() - start}
-    emit(values, as_json, f"{file.name} on {runtime}: {'agrees' if found.passed else 'DISAGREES'}")
-    return 0 if found.passed else 1
-
-
-@cli.command()
 @click.argument("model", type=PATH)
-@_json_option
+@json_option
 def info(model: Path, as_json: bool) -> None:
     """Show what the saved network MODEL (model.yaml) is and how it was trained."""
     from lavaghost.pipeline import describe
@@ -259,7 +197,7 @@ def info(model: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--out", type=PATH, default=Path("out/demo"), show_default=True, help="Folder for the results.")
-@_json_option
+@json_option
 def demo(out: Path, as_json: bool) -> None:
     """Everything once: train on digits, compare with the controls, run in Lava, export, verify, draw."""
     from lavaghost.cli.demo import run_demo

@@ -1,7 +1,6 @@
 """The main job from one command, on the digits that ship with the package."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
         "model": str(model),
         "controls": {"backprop": backprop, "frozen": frozen},
         "lava": lava.as_json(),
-        "verify": asdict(agreement),
+        "verify": agreement.as_json(),
         "seconds": seconds,
     }
     return values, agreement.passed and lava.against_stepped == 0.0

@@ -1,5 +1,7 @@
 """What every registered exporter must do; a new one is found by its entry point and checked here."""
 
+import inspect
+import json
 import os
 from pathlib import Path
 
@@ -7,11 +9,13 @@ import numpy as np
 import pytest
 
 from lavaghost import files
+from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import OutputError
-from lavaghost.exporters import ELEMENTS, available, export, find
-from lavaghost.spec import Learning, Network, parse
+from lavaghost.errors import ExportError, OutputError
+from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
+from lavaghost.spec import Learning, Network, Spec, parse
 from lavaghost.trained import TrainedNetwork
+from lavaghost.verify import RUNTIMES
 
 pytestmark = pytest.mark.parametrize("name", available())
 
@@ -20,6 +24,22 @@ def trained_network(mechanism: str = "duplicate", seed: int = 0) -> TrainedNetwo
     network = parse(Network, {"layers": (6, 5, 4, 3), "mechanism": mechanism})
     params = initial_parameters(network, seed)
     return TrainedNetwork(network, Learning(rule="temporal"), params, 1 / 16, ("a", "b", "c"), "digits")
+
+
+RAW = np.random.default_rng(7).integers(0, 17, (40, 6)).astype(np.float32)
+CALIBRATION = Dataset(
+    name="digits",
+    x_train=RAW / np.float32(16),
+    y_train=np.arange(40) % 3,
+    x_test=RAW[:8] / np.float32(16),
+    y_test=np.arange(8) % 3,
+    n_classes=3,
+    scale=1 / 16,
+)
+
+
+def export(trained: TrainedNetwork, name: str, path: Path) -> ExportReport:
+    return base.export(trained, name, path, calibration=CALIBRATION)
 
 
 def target(folder: Path, name: str) -> Path:
@@ -36,7 +56,65 @@ def test_it_says_what_it_is(name):
     assert exporter.name == name
     assert exporter.suffix == "" or (exporter.suffix.startswith(".") and len(exporter.suffix) > 1)
     assert exporter.summary
-    assert "\n" not in exporter.summary
+    assert exporter.needs
+    assert "\n" not in exporter.summary + exporter.needs
+    assert set(exporter.runtimes) <= set(RUNTIMES)
+    assert len(set(exporter.runtimes)) == len(exporter.runtimes)
+
+
+def test_every_option_has_a_default_and_is_described(name):
+    options = find(name).options
+    assert issubclass(options, Spec)
+    defaults = options()
+    assert options(**defaults.model_dump()) == defaults
+    source = inspect.getsource(options)
+    assert source.count('"""') >= 2 * (1 + len(options.model_fields))
+
+
+def test_without_calibration_it_works_or_asks_for_a_data_set(name, tmp_path):
+    if find(name).needs == "nothing":
+        assert base.export(trained_network(), name, target(tmp_path, name)).bytes > 0
+        return
+    with pytest.raises(ExportError, match="--dataset"):
+        base.export(trained_network(), name, target(tmp_path, name))
+    assert content(tmp_path) == {}
+
+
+def test_the_sidecar_says_what_was_written(name, tmp_path):
+    path = target(tmp_path, name)
+    report = export(trained_network("learned"), name, path)
+    assert report.paths[-1] == sidecar.beside(path)
+    found = sidecar.read(path)
+    assert found is not None
+    assert (found.exporter, found.file) == (name, path.name)
+    assert [tuple(entry.model_dump().values()) for entry in found.carries] == list(report.carries)
+    assert parse(find(name).options, found.options) == find(name).options()
+    assert found.settings == json.loads(json.dumps(report.settings))
+    text = sidecar.beside(path).read_text()
+    assert str(tmp_path) not in text
+    changed = report.paths[0]
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with pytest.raises(ExportError, match="SHA-256"):
+        sidecar.read(path)
+
+
+def test_the_reference_has_the_shape_of_the_answer(name, tmp_path):
+    trained = trained_network()
+    settings = export(trained, name, target(tmp_path, name)).settings
+    found = find(name).expected(trained, json.loads(json.dumps(settings)), RAW[:8])
+    assert found.logits.shape == (8, 3)
+    assert found.labels.shape == (8,)
+    np.testing.assert_array_equal(found.labels, found.logits.argmax(axis=1))
+    assert np.broadcast_shapes(found.tolerance.shape, (8, 3)) == (8, 3)
+    if found.exact:
+        assert found.logits.dtype.kind == "i"
+        assert not found.tolerance.any()
+    else:
+        assert np.all(np.isfinite(found.tolerance))
+        assert np.all(found.tolerance >= 0)
+    # samples do not depend on each other
+    alone = find(name).expected(trained, settings, RAW[3:4])
+    np.testing.assert_allclose(alone.logits[0], found.logits[3], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])

@@ -74,7 +74,7 @@ def test_export_verify_info(model: Path, tmp_path: Path, capsys: pytest.CaptureF
     """The file agrees with its own network and not with another one: exit codes 0 and 1."""
     file = tmp_path / "model.onnx"
     exported = result(capsys, ["export", str(model), "--to", "onnx", "--out", str(file)])
-    assert exported["files"] == [str(file)]
+    assert exported["files"] == [str(file), f"{file}.export.json"]
     good = result(capsys, ["verify", str(file), "--model", str(model), "--dataset", "digits"])
     promised = {"runtime", "accuracy", "reference_accuracy", "label_agreement", "max_abs_difference"}
     assert promised <= set(good)
@@ -88,6 +88,8 @@ def test_export_verify_info(model: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert described["accuracy"] > 0.5
     formats = result(capsys, ["export", "--list"])
     assert {"onnx", "yaml"} <= set(formats)
+    assert {"summary", "needs", "runtimes", "options"} == set(formats["onnx"])
+    assert "onnxruntime" in formats["onnx"]["runtimes"]
 
 
 def test_yaml_export_is_a_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +245,14 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "resume of another run": (_other_run, "learning.seed"),
     "damaged checkpoint": (_bad_checkpoint, "damaged"),
     "no such target": (lambda f, m: ["export", str(m), "--to", "stone", "--out", str(f / "x")], "stone"),
+    "option without a value": (
+        lambda f, m: ["export", str(m), "--to", "onnx", "--out", str(f / "x.onnx"), "--option", "steps"],
+        "key=value",
+    ),
+    "option that it has not": (
+        lambda f, m: ["export", str(m), "--to", "onnx", "--out", str(f / "x.onnx"), "--option", "steps=3"],
+        "onnx option.steps",
+    ),
     "target missing": (lambda f, m: ["export", str(m)], "--to"),
     "export into a file": (
         lambda f, m: ["export", str(m), "--to", "onnx", "--out", str(m / "x.onnx")],

@@ -13,14 +13,28 @@ import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lavaghost import verify as verify_module
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import DataError, ExportError, MissingError
-from lavaghost.exporters import ELEMENTS, Carried, Exporter, ExportReport, available, base, export, find
+from lavaghost.errors import DataError, ExportError, MissingError, OutputError, SpecError
+from lavaghost.exporters import (
+    ELEMENTS,
+    Carried,
+    Expected,
+    Exporter,
+    ExportReport,
+    NoOptions,
+    Outputs,
+    available,
+    base,
+    export,
+    find,
+    sidecar,
+)
+from lavaghost.exporters.floats import float_expected, rounding
 from lavaghost.exporters.to_onnx import graph
-from lavaghost.spec import Learning, Network, parse
+from lavaghost.files import write_atomic
+from lavaghost.spec import Learning, Network, Spec, parse
 from lavaghost.trained import TrainedNetwork
-from lavaghost.verify import Agreement, raw_samples, rounding, verify
+from lavaghost.verify import Agreement, compare, raw_samples, verify
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -78,16 +92,22 @@ class Mine:
     name: str = "mine"
     suffix: str = ".mine"
     summary: str = "a test"
+    needs: str = "nothing"
+    runtimes: tuple[str, ...] = ()
+    options: type[Spec] = NoOptions
     elements: tuple[str, ...] = ELEMENTS
     status: Any = "faithful"
 
-    def write(self, trained: TrainedNetwork, path: Path) -> ExportReport:
+    def write(self, trained: TrainedNetwork, path: Path, options: Any, calibration: Any) -> ExportReport:
         carries = tuple(Carried(element, self.status, "as it is") for element in self.elements)
-        return ExportReport(self.name, (path,), 0, carries)
+        return ExportReport(self.name, (write_atomic(path, b"mine"),), 4, carries)
+
+    def expected(self, trained: TrainedNetwork, settings: Any, raw: np.ndarray) -> Expected:
+        return float_expected(trained, raw)
 
 
 class Crashing(Mine):
-    def write(self, trained: TrainedNetwork, path: Path) -> ExportReport:
+    def write(self, trained: TrainedNetwork, path: Path, options: Any, calibration: Any) -> ExportReport:
         raise ZeroDivisionError("by\nzero")
 
 
@@ -143,6 +163,12 @@ def test_one_can_be_passed_as_an_object(tmp_path):
         export(trained, Mine(elements=("weights",)), tmp_path / "a.mine")
     with pytest.raises(ExportError, match="reports weights as 'perfect'"):
         export(trained, Mine(status="perfect"), tmp_path / "a.mine")
+    with pytest.raises(ExportError, match=r"weights as approximate .*say by how much"):
+        export(trained, Mine(status="approximate"), tmp_path / "a.mine")
+    with pytest.raises(ExportError, match=r"writes a sidecar beside \.\.; name a folder"):
+        export(trained, "yaml", "..")
+    with pytest.raises(SpecError, match=r"mine option\.steps: unknown key"):
+        export(trained, Mine(), tmp_path / "a.mine", {"steps": 3})
 
 
 # ---- the bundle and the ONNX file
@@ -175,7 +201,7 @@ def test_onnxruntime_agrees_within_rounding(tmp_path, physics, scale):
     assert found.samples == 300
     assert 0 <= found.max_abs_difference <= found.tolerance
     json.dumps(asdict(found))
-    assert report.bytes == (tmp_path / "m.onnx").stat().st_size
+    assert report.bytes == sum(path.stat().st_size for path in report.paths)
 
 
 def test_the_reference_of_onnx_itself_agrees(tmp_path):
@@ -351,11 +377,43 @@ def test_learned_ghosts_are_measured_and_the_file_is_still_checked(tmp_path):
     assert found.passed
     assert found.approximation == pytest.approx(0.01, rel=1e-2)
     assert found.max_abs_difference < found.tolerance < 1e-3
-    # where cancelling is exact, our own outputs must be the feedforward pass
-    exact = trained_network(mechanism="online")
-    found = check(tmp_path / "m.onnx", exact, reference=lambda x: plain(x) + np.float32(0.01))
-    assert not found.passed
-    assert found.approximation == 0.0
+    assert find("onnx").runtimes[0] == found.runtime == "onnxruntime"
+
+
+def test_a_file_and_a_sidecar_that_do_not_belong_together_are_refused(tmp_path):
+    trained = trained_network()
+    path, beside = export(trained, "onnx", tmp_path / "m.onnx").paths
+    assert beside == sidecar.beside(path)
+    path.write_bytes(graph(trained_network(seed=1)).SerializeToString())
+    refused(path, r"m\.onnx has the SHA-256 .* remove m\.onnx\.export\.json")
+    for text in ("", "[]", "{", '{"format": "lavaghost.export"}', "[" * 100_000):
+        beside.write_text(text)
+        refused(path, "is no sidecar of an export")
+    beside.unlink()
+    assert not check(path, trained).passed
+    other = tmp_path / "m.h5"
+    other.write_bytes(b"")
+    refused(other, r"m\.h5 has no sidecar m\.h5\.export\.json")
+
+
+def test_a_sidecar_that_cannot_be_written_leaves_no_file(tmp_path):
+    sidecar.beside(tmp_path / "m.onnx").mkdir()
+    with pytest.raises(OutputError, match=r"m\.onnx\.export\.json"):
+        export(trained_network(), "onnx", tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_exact_means_equal():
+    logits = np.array([[5, 3], [2, 9]])
+    expected = Expected(logits, np.zeros(()), exact=True, labels=np.array([0, 1]), scale=None)
+    free, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0])
+    found = compare("e", "r", Outputs(logits.astype(np.int32), np.array([0, 1])), expected, free, y)
+    assert (found.passed, found.accuracy, found.float_accuracy, found.approximation) == (True, 0.5, 0.5, None)
+    one_off = Outputs(logits + np.array([[0, 1], [0, 0]]), np.array([0, 1]), np.array([1.0, 3.0]))
+    found = compare("e", "r", one_off, expected, free, y)
+    assert (found.passed, found.max_abs_difference, found.energy_j) == (False, 1.0, 2.0)
+    assert not compare("e", "r", Outputs(logits, np.array([1, 1])), expected, free, y).passed
+    assert "latency_s" not in found.as_json()
 
 
 def test_raw_samples_are_whole_where_they_were():
@@ -376,14 +434,15 @@ def refused(file: Path, said: str, trained: TrainedNetwork | None = None, **chan
 
 
 def test_what_is_no_onnx_file_is_refused(tmp_path):
-    path = export(trained_network(), "onnx", tmp_path / "m.onnx").paths[0]
+    path = written(tmp_path, graph(trained_network()))
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     for content in (b"", b"hello", data[: len(data) // 2], data[:-1], rng.bytes(5000), bytes(100)):
         path.write_bytes(content)
         refused(path, "is not an ONNX file|is not valid ONNX|inputs are|operator")
     refused(tmp_path / "none.onnx", "cannot read .*none.onnx: No such file")
-    refused(tmp_path, "is not a file of at most 2 GiB")
+    (tmp_path / "folder.onnx").mkdir()
+    refused(tmp_path / "folder.onnx", "is not a file of at most 2 GiB")
     with path.open("r+b") as stream:
         stream.truncate(3 << 30)
     refused(path, r"at most 2 GiB \(3221225472 bytes\)")
@@ -490,7 +549,7 @@ def test_a_file_of_another_network_is_refused_by_its_sizes(tmp_path):
 def test_arguments_that_cannot_be_used(tmp_path, monkeypatch):
     trained = trained_network()
     path = export(trained, "onnx", tmp_path / "m.onnx").paths[0]
-    refused(path, "no runtime 'tract'; there are onnxruntime", runtime="tract")
+    refused(path, "no runtime 'abacus'; there are .*onnxruntime", runtime="abacus")
     x, y = samples(trained)
     for bad_x, bad_y in ((x[:, :5], y), (x, y[:5]), (x[:0], y[:0]), (x[0], y[:1])):
         with pytest.raises(DataError, match="the network needs"):
@@ -500,16 +559,3 @@ def test_arguments_that_cannot_be_used(tmp_path, monkeypatch):
     with pytest.raises(MissingError, match="pip install onnxruntime") as caught:
         check(path, trained)
     assert caught.value.exit_code == 3
-
-
-def test_another_runtime_can_be_registered(monkeypatch):
-    trained = trained_network()
-    plain = forward(trained)
-
-    def run(file: Path, raw: np.ndarray, network: Network) -> Any:
-        logits = plain(raw / 16)
-        return type("Outputs", (), {"logits": logits, "labels": logits.argmax(axis=1)})
-
-    monkeypatch.setattr(verify_module, "RUNTIMES", {"ours": run})
-    found = check(Path("unused"), trained, runtime="ours")
-    assert (found.runtime, found.passed, found.max_abs_difference) == ("ours", True, 0.0)

@@ -1,0 +1,128 @@
+"""The commands `export` and `verify`: a saved network in another format, and that file on a foreign runtime."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lavaghost.cli.commands import PATH, dataset_option, json_option
+from lavaghost.cli.console import emit, table
+from lavaghost.errors import ExportError, SpecError
+
+
+def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
+    """`key=value` texts; a value is read as JSON where it is JSON, else it is the text."""
+    found: dict[str, Any] = {}
+    for text in value:
+        key, equals, right = text.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{text!r} is not key=value; write for example steps=64")
+        try:
+            found[key] = json.loads(right)
+        except (ValueError, RecursionError):
+            found[key] = right
+    return found
+
+
+@click.command()
+@click.argument("model", type=PATH, required=False)
+@click.option("--to", "target", help="Target format; --list shows them.")
+@click.option("--out", type=PATH, help="File or folder to write.")
+@click.option("--dataset", help="To calibrate on: digits, a folder of IDX files, or an .npz file.")
+@click.option("--option", "options", multiple=True, callback=_key_values, help="key=value, as --list shows.")
+@click.option("--list", "show_list", is_flag=True, help="List the target formats.")
+@json_option
+def export(
+    model: Path | None,
+    target: str | None,
+    out: Path | None,
+    dataset: str | None,
+    options: dict[str, Any],
+    show_list: bool,
+    as_json: bool,
+) -> None:
+    """Write the saved network MODEL (model.yaml) in another format."""
+    from lavaghost.exporters import base
+    from lavaghost.pipeline import load_both
+    from lavaghost.trained import TrainedNetwork
+
+    if show_list:
+        _list_formats(as_json)
+        return
+    missing = [name for name, value in (("MODEL", model), ("--to", target), ("--out", out)) if value is None]
+    if model is None or target is None or out is None:
+        raise SpecError(f"export needs {' and '.join(missing)}; see lavaghost export --help")
+    start = time.perf_counter()
+    exporter = base.find(target)
+    trained, data = load_both(model, dataset) if dataset else (TrainedNetwork.load(model), None)
+    report = base.export(trained, exporter, out, options, data)
+    values = {
+        "target": target,
+        "files": [str(path) for path in report.paths],
+        "bytes": report.bytes,
+        "seconds": time.perf_counter() - start,
+    }
+    carries = [{"element": e, "status": s, "note": n} for e, s, n in report.carries]
+    chosen = dict(report.options)
+    if as_json:
+        emit({**values, "options": chosen, "carries": carries}, True, "")
+    else:
+        notes = {e: f"{s}: {n}" for e, s, n in report.carries}
+        emit({**values, **chosen, **notes}, False, "Exported")
+
+
+def _list_formats(as_json: bool) -> None:
+    """Every registered exporter; one that cannot be loaded is shown with its reason."""
+    from lavaghost.exporters import base
+
+    formats: dict[str, Any] = {}
+    for name in base.available():
+        try:
+            exporter = base.find(name)
+        except ExportError as error:
+            formats[name] = {"summary": str(error), "needs": "", "runtimes": [], "options": {}}
+            continue
+        formats[name] = {
+            "summary": exporter.summary,
+            "needs": exporter.needs,
+            "runtimes": list(exporter.runtimes),
+            "options": {key: field.default for key, field in exporter.options.model_fields.items()},
+        }
+    if as_json:
+        emit(formats, True, "")
+        return
+    rows = [
+        (
+            name,
+            entry["summary"],
+            entry["needs"],
+            ", ".join(entry["runtimes"]),
+            ", ".join(f"{key}={value}" for key, value in entry["options"].items()),
+        )
+        for name, entry in formats.items()
+    ]
+    table("Target formats", ("target", "what", "needs", "runtimes", "options"), rows)
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("--model", type=PATH, required=True, help="The saved network that FILE was exported from.")
+@dataset_option
+@click.option("--runtime", help="What runs FILE; the usual one of its format unless given.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples of the test set.")
+@json_option
+def verify(file: Path, model: Path, dataset: str, runtime: str | None, limit: int | None, as_json: bool) -> int:
+    """Run the exported FILE on a runtime that is not ours and compare; exit code 1 if it disagrees."""
+    from lavaghost.pipeline import load_both, verify_export
+
+    trained, data = load_both(model, dataset)
+    start = time.perf_counter()
+    found = verify_export(file, trained, data, runtime, limit)
+    values = {**found.as_json(), "seconds": time.perf_counter() - start}
+    emit(values, as_json, f"{file.name} on {found.runtime}: {'agrees' if found.passed else 'DISAGREES'}")
+    return 0 if found.passed else 1
+
+
+COMMANDS = (export, verify)

@@ -1,0 +1,7 @@
+"""Runs an exported file on a runtime that is not ours, and compares it with our own reference for that file."""
+
+from lavaghost.exporters.floats import raw_samples, rounding
+from lavaghost.verify.agreement import Agreement, compare, verify
+from lavaghost.verify.runtimes import RUNTIMES, Runtime
+
+__all__ = ["RUNTIMES", "Agreement", "Runtime", "compare", "raw_samples", "rounding", "verify"]

@@ -1,0 +1,171 @@
+"""One file on one runtime: what must come out, what does, and how far they are apart."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.errors import DataError, ExportError, LavaGhostError, join_faults
+from lavaghost.exporters import Expected, Exporter, Outputs, find, sidecar
+from lavaghost.exporters.floats import raw_samples
+from lavaghost.trained import TrainedNetwork
+from lavaghost.verify import runtimes
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a file compares with our reference for it, and with the network that it was exported from.
+
+    accuracy             of the runtime's labels; reference_accuracy: of our reference for this file;
+                         float_accuracy: of the network's own free phase
+    label_agreement      share of samples on which runtime and reference give the same label
+    max_abs_difference   of the runtime's logits from the reference's; 0 is demanded where `exact`
+    tolerance            the largest difference that rounding explains on these samples
+    approximation        largest difference of the reference from the network's free phase, in its units;
+                         None where the logits of the file have no such units
+    energy_j, latency_s  means per sample, where the runtime models them
+    passed               every logit is within its own tolerance, and every label agrees where
+                         the margin to the second best logit is more than twice that
+    """
+
+    exporter: str
+    runtime: str
+    version: str
+    samples: int
+    accuracy: float
+    reference_accuracy: float
+    float_accuracy: float
+    label_agreement: float
+    exact: bool
+    max_abs_difference: float
+    tolerance: float
+    approximation: float | None
+    passed: bool
+    energy_j: float | None = None
+    latency_s: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures that there are; a difference that is no number is None."""
+
+        def shown(value: Any) -> Any:
+            return None if isinstance(value, float) and not math.isfinite(value) else value
+
+        return {key: shown(value) for key, value in asdict(self).items() if value is not None}
+
+
+def verify(
+    file: Path | str,
+    trained: TrainedNetwork,
+    x: Array,
+    y: Array,
+    *,
+    reference: Callable[[Array], Array],
+    runtime: str | None = None,
+    limit: int | None = None,
+) -> Agreement:
+    """Run `file` on the first `limit` samples and compare.
+
+    x          scaled samples (samples, n_0); the file gets x / input_scale, as whole numbers if it was
+    y          class numbers (samples,)
+    reference  our own free-phase outputs: (batch, n_0) -> (batch, n_L)
+    runtime    one of those that its exporter names; the first of them unless told otherwise
+
+    The sidecar says which exporter wrote the file; an .onnx file without one counts as one of exporter `onnx`.
+    Raises `ExportError` if the file or the runtime cannot be used, `DataError` if the samples do not fit, and
+    `MissingError` if the runtime is not installed.
+    """
+    runtimes.known(runtime)
+    file, network = Path(file), trained.network
+    x, y = np.asarray(x[:limit], np.float32), np.asarray(y[:limit])
+    if x.ndim != 2 or x.shape[1] != network.layers[0] or y.shape != x.shape[:1] or not len(x):
+        raise DataError(
+            f"samples are {x.shape} with labels {y.shape}; the network needs (samples, "
+            f"{network.layers[0]}) and (samples,), and at least one"
+        )
+    exporter, settings = origin(file)
+    chosen = runtimes.choose(exporter, runtime)
+    raw = raw_samples(x, trained.input_scale)
+    expected = expect(exporter, trained, settings, raw)
+    found = runtimes.run(chosen, file, raw, network, {**settings, "exporter": exporter.name})
+    free = np.concatenate([np.asarray(reference(x[i : i + 1000])) for i in range(0, len(x), 1000)])
+    return compare(exporter.name, chosen.name, found, expected, free, y)
+
+
+def origin(file: Path) -> tuple[Exporter, Mapping[str, Any]]:
+    """The exporter that wrote `file`, and the settings that it left. Raises `ExportError`."""
+    known = sidecar.read(file)
+    if known is not None:
+        return find(known.exporter), known.settings
+    if file.suffix == ".onnx":
+        return find("onnx"), {}
+    raise ExportError(
+        f"{file} has no sidecar {sidecar.beside(file).name} that says what wrote it; only a float ONNX file goes "
+        "without one: export it again"
+    )
+
+
+def expect(exporter: Exporter, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    """Our reference for `raw (samples, n_0)`. Raises `ExportError` if these settings cannot be used."""
+    try:
+        found = exporter.expected(trained, settings, raw)
+    except LavaGhostError:
+        raise
+    # settings come from a file, and an exporter may be foreign
+    except Exception as error:
+        raise ExportError(
+            join_faults(
+                [
+                    f"exporter {exporter.name!r} has no reference for these settings ({type(error).__name__}: {error})"
+                ]
+            )
+            + "; export again"
+        ) from error
+    wanted = (len(raw), trained.network.layers[-1])
+    shapes = found.logits.shape, np.broadcast_shapes(found.tolerance.shape, wanted), found.labels.shape
+    if shapes != (wanted, wanted, wanted[:1]):
+        raise ExportError(f"the reference of exporter {exporter.name!r} is {found.logits.shape}, not {wanted}")
+    return found
+
+
+def compare(
+    exporter: str, runtime: str, found: Outputs, expected: Expected, free: Array, y: Array
+) -> Agreement:
+    """The verdict; `free (samples, n_L)` are the network's own outputs, `y (samples,)` the true classes."""
+    bound = np.broadcast_to(expected.tolerance, expected.logits.shape)
+    if expected.exact and found.logits.dtype.kind in "iu":
+        difference = np.abs(found.logits.astype(np.int64) - expected.logits.astype(np.int64)).astype(np.float64)
+    else:
+        difference = np.abs(found.logits.astype(np.float64) - expected.logits)
+    difference[np.isnan(difference)] = math.inf
+    clear = _margin(expected.logits) > 2.0 * bound.max(axis=1)
+    agree = found.labels == expected.labels
+    scale = expected.scale
+    return Agreement(
+        exporter=exporter,
+        runtime=runtime,
+        version=found.version,
+        samples=len(y),
+        accuracy=float(np.mean(found.labels == y)),
+        reference_accuracy=float(np.mean(expected.labels == y)),
+        float_accuracy=float(np.mean(free.argmax(axis=1) == y)),
+        label_agreement=float(np.mean(agree)),
+        exact=expected.exact,
+        max_abs_difference=float(difference.max()),
+        tolerance=float(bound.max()),
+        approximation=None if scale is None else float(np.abs(expected.logits * scale - free).max()),
+        passed=bool(np.all(difference <= bound) and np.all(agree | ~clear)),
+        energy_j=None if found.energy_j is None else float(np.mean(found.energy_j)),
+        latency_s=None if found.latency_s is None else float(np.mean(found.latency_s)),
+    )
+
+
+def _margin(logits: Array) -> Array:
+    """Best minus second best logit, `(batch,)`."""
+    if logits.shape[1] < 2:
+        return np.full(len(logits), math.inf)
+    two = np.partition(logits, -2, axis=1)[:, -2:]
+    return two[:, 1] - two[:, 0]

@@ -1,0 +1,24 @@
+# /// script
+# requires-python = ">=3.10,<3.14"
+# dependencies = ["numpy==2.2.6", "openvino==2026.3.0"]
+# ///
+"""Runs an ONNX file in OpenVINO on the CPU: FILE IN.npz OUT.npz (see lavaghost/verify/runtimes.py)."""
+
+import sys
+
+import numpy as np
+import openvino
+
+file, given, answer = sys.argv[1:]
+x = np.load(given, allow_pickle=False)["x"]
+core = openvino.Core()
+# by itself the CPU plugin computes in bfloat16 where the processor has it
+model = core.compile_model(core.read_model(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+names = [next(iter(output.names)) for output in model.outputs]
+found = dict(zip(names, model({"input": x}).values(), strict=True))
+np.savez(
+    answer,
+    logits=found["logits"],
+    labels=found["label"],
+    runtime=np.array(f"OpenVINO {openvino.__version__}"),
+)
