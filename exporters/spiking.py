@@ -2,12 +2,12 @@
 
     drive       I_k(t) = W_k s_{k-1}(t) + b_k          s_0(t): the input, see below
     integrate   v_k(t) = v_k(t-1) + I_k(t)
-    fire        s_k(t) = 1 where v_k(t) > theta_k; there v_k is set to 0 (hard reset) or falls by theta_k (soft)
+    fire        s_k(t) = 1 where v_k(t) >= theta_k; there v_k is set to 0 (hard reset) or falls by theta_k (soft)
     read out    logits = unit_L * sum_t I_L(t) / T
 
-Weights, biases and thresholds are integers, each layer in a unit of its own, so every sum is exact in any order and
-in float32 as well (below 2^24), and a float format, which puts its thresholds half way between two integers, has
-neither ties nor rounding. Simulators then agree spike for spike, or compute something else.
+Weights and biases are integers, each layer in a unit of its own, so every sum is exact in any order, in float32 as
+well (below 2^24). A threshold lies half way between two integers: no tie, so `>` and `>=` are the same, and a format
+of integers holds the integer below. Simulators then agree spike for spike, or compute something else.
 
 Thresholds are the activations that all but 0.1 % of the training data stay below (data-based normalisation:
 P. U. Diehl et al., IJCNN 2015; the percentile: B. Rueckauer et al., Front. Neurosci. 11:682, 2017). A rate code of T
@@ -27,10 +27,9 @@ import numpy as np
 
 from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters
-from lavaghost.errors import ExportError
-from lavaghost.spec import Network
 
 Reset = Literal["hard", "soft"]
+Code = Literal["current", "spikes"]
 
 HEADROOM = 2.0
 """How much larger than on the training data a drive may become before it leaves its bits."""
@@ -51,14 +50,16 @@ class Limits:
 class Scales:
     """What the calibration found; with the weights it gives the integers, see `spiking`.
 
-    input       r_0 per integer of the input, or per spike and step
-    top         largest integer of the input
+    input       r_0 per integer of a sample
+    top         largest integer of a sample; as spikes, it is one in every step
+    code        how a sample comes
     units       drive per integer, one per layer
-    thresholds  theta_k, one per hidden layer
+    thresholds  theta_k - 1/2, one per hidden layer
     """
 
     input: float
     top: int
+    code: Code
     units: tuple[float, ...]
     thresholds: tuple[int, ...]
 
@@ -86,22 +87,8 @@ class Run(NamedTuple):
     largest: float
 
 
-def refuse(network: Network, exporter: str) -> None:
-    """Raise `ExportError` for what an integrate-and-fire neuron cannot compute, or a rate code cannot hold."""
-    if network.activation != "relu":
-        raise ExportError(
-            f"exporter {exporter!r}: activation {network.activation} has no integrate-and-fire neuron; train with "
-            "--activation relu"
-        )
-    if network.saturation is not None:
-        raise ExportError(
-            f"exporter {exporter!r}: relu with saturation {network.saturation} has no integrate-and-fire neuron; "
-            "train without --saturation"
-        )
-
-
 def input_levels(x: Array, input_scale: float, bits: int) -> tuple[float, int]:
-    """(r_0 per integer, largest integer) so that the input fits `bits` bits without sign.
+    """(r_0 per integer, largest integer) so that the magnitudes of the input fit `bits` bits.
 
     Raw data that already are such integers are taken as they are.
     """
@@ -114,10 +101,11 @@ def input_levels(x: Array, input_scale: float, bits: int) -> tuple[float, int]:
 
 
 def calibrate(
-    params: Parameters, x: Array, percentile: float, limits: Limits, levels: tuple[float, int]
+    params: Parameters, x: Array, percentile: float, limits: Limits, levels: tuple[float, int], code: Code
 ) -> Scales:
     """Units and thresholds from training samples `x (samples, n_0)`; each unit is the finest that `limits` allow."""
-    arriving, top = levels
+    scale, top = levels
+    arriving = scale * top if code == "spikes" else scale
     rate = x.astype(np.float64)
     units: list[float] = []
     thresholds: list[int] = []
@@ -137,17 +125,17 @@ def calibrate(
             needed.append(theta / limits.threshold)
             units.append(max(needed))
             thresholds.append(max(1, round(theta / units[-1])))
-            arriving = thresholds[-1] * units[-1]
+            arriving = (thresholds[-1] + 0.5) * units[-1]
         else:
             units.append(max(needed) or 1.0)
-    return Scales(levels[0], top, tuple(units), tuple(thresholds))
+    return Scales(scale, top, code, tuple(units), tuple(thresholds))
 
 
 def spiking(params: Parameters, scales: Scales) -> Spiking:
     """The integers of `params`: W_k rate_{k-1} / unit_k and b_k / unit_k, rounded to nearest."""
-    arriving = scales.input
+    arriving = scales.input * (scales.top if scales.code == "spikes" else 1)
     weights, biases = [], []
-    thresholds = (*map(float, scales.thresholds), 0.0)
+    thresholds = (*(theta + 0.5 for theta in scales.thresholds), 0.0)
     for w, b, unit, theta in zip(params.weights, params.biases, scales.units, thresholds, strict=True):
         weights.append(np.rint(w.astype(np.float64) * (arriving / unit)))
         biases.append(np.rint(b.astype(np.float64) / unit))
@@ -191,7 +179,7 @@ def simulate(
         held, current = sample, drive
         for k in range(hidden):
             v[k] = np.clip(v[k] + current, -limit, limit)
-            fires = v[k] > net.thresholds[k]
+            fires = v[k] >= net.thresholds[k]
             v[k] = np.where(fires, 0.0 if reset == "hard" else v[k] - net.thresholds[k], v[k])
             counts[k] = counts[k] + fires
             current = fires.astype(np.float64) @ net.weights[k + 1].T + net.biases[k + 1]

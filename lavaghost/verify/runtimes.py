@@ -61,6 +61,7 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
             _script("onnx-reference", "the reference evaluator of ONNX, in numpy"),
             _script("openvino", "Intel OpenVINO, CPU"),
             _script("tract", "tract, an inference engine in Rust"),
+            _script("netx", "lava-dl netx in Lava's fixed-point simulator"),
         )
     }
 )
