@@ -97,9 +97,7 @@ def integrate_and_fire(netx, file, samples, settings):
     from lava.proc import io
 
     steps = settings["steps"]
-    net = netx.hdf5.Network(
-        net_config=file, input_message_bits=8, reset_interval=steps, reset_offset=1
-    )
+    net = netx.hdf5.Network(net_config=file, input_message_bits=8, reset_interval=steps, reset_offset=1)
     depth = len(net)
     held = np.repeat(samples, steps, axis=0)
     source = io.source.RingBuffer(data=np.concatenate([held, np.zeros((depth, held.shape[1]), int)]).T)
@@ -107,7 +105,7 @@ def integrate_and_fire(netx, file, samples, settings):
     sums = []
     for i in range(len(samples)):
         net.run(condition=RunSteps(num_steps=steps + (depth if i == 0 else 0)), run_cfg=fixed_point())
-        sums.append(net.out_layer.neuron.v.get().copy())
+        sums.append(net.out_layer.neuron.v.get() >> 6)  # voltages are aligned to 6 more bits
     net.stop()
     return np.array(sums)
 
