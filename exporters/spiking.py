@@ -186,3 +186,13 @@ def simulate(
         sums = sums + current
         largest = max(largest, float(np.abs(sums).max()))
     return Run(sums, tuple(counts), largest)
+
+
+def magnitude(net: Spiking, samples: Array, steps: int) -> float:
+    """A bound on every sum that decides something, for `samples (samples, n_0)` and in any order of adding.
+
+    A first layer with a negative drive never fires, so its voltage may round as it likes.
+    """
+    first = (np.abs(samples) @ np.abs(net.weights[0]).T + np.abs(net.biases[0])).max()
+    later = [np.abs(w).sum(axis=1) + np.abs(b) for w, b in zip(net.weights[1:], net.biases[1:], strict=True)]
+    return max(float(first) + net.thresholds[0], *(steps * float(total.max()) for total in later))

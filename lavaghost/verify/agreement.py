@@ -88,6 +88,7 @@ def verify(
         )
     exporter, settings = origin(file)
     chosen = runtimes.choose(exporter, runtime)
+    settings = {**settings, **chosen.settings}
     raw = raw_samples(x, trained.input_scale)
     expected = expect(exporter, trained, settings, raw)
     found = runtimes.run(chosen, file, raw, network, {**settings, "exporter": exporter.name})

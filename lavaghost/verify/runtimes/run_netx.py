@@ -22,6 +22,7 @@ the output neurons, which never fire, have summed up is read from their voltage.
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -31,8 +32,8 @@ from pathlib import Path
 
 import numpy as np
 
-LIMIT_S = 1500
-"""Lava waits for ever for a process that has died; the alarm ends this one, and its children with it."""
+START_S, STEPS_PER_S = 60, 50
+"""What is granted; on two cores 500 steps take one second."""
 
 
 def import_netx():
@@ -72,56 +73,81 @@ def fixed_point():
     return FixedPoint()
 
 
-def sigma_delta(netx, file, samples, settings):
-    """A new sample in every step; its sums come out as many steps later as there are layers."""
+def watch(steps):
+    """End this process and those of Lava, which waits for ever for one that has died, in good time."""
+
+    def give_up(*_):
+        for child in multiprocessing.active_children():
+            child.kill()
+        sys.stderr.write(f"Lava did not finish {steps} steps within {limit} s\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    limit = START_S + steps // STEPS_PER_S
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(limit)
+
+
+def run(net, samples, source_port, connect):
+    """Feed `samples (steps, n_0)`, one a step; `connect(steps)` gives a function that reads the result."""
     from lava.magma.core.run_conditions import RunSteps
+    from lava.proc import io
+
+    watch(len(samples))
+    source = io.source.RingBuffer(data=samples.T)
+    source.s_out.connect(source_port)
+    read = connect(len(samples))
+    net.run(condition=RunSteps(num_steps=len(samples)), run_cfg=fixed_point())
+    found = read()
+    net.stop()
+    return found
+
+
+def sigma_delta(netx, file, samples, settings):
+    """A new sample in every step; its sums come out as many steps later as there are layers of weights."""
     from lava.proc import io
 
     del settings
     net = netx.hdf5.Network(net_config=file)
     depth = len(net) - 1  # the input is a layer of its own
-    steps = len(samples) + depth
-    source = io.source.RingBuffer(data=np.concatenate([samples, np.repeat(samples[-1:], depth, axis=0)]).T)
-    sink = io.sink.RingBuffer(shape=net.out_layer.out.shape, buffer=steps)
-    source.s_out.connect(net.in_layer.neuron.a_in)
-    net.out.connect(sink.a_in)
-    net.run(condition=RunSteps(num_steps=steps), run_cfg=fixed_point())
-    sums = sink.data.get().T.copy()
-    net.stop()
-    return sums[depth:]
+
+    def connect(steps):
+        sink = io.sink.RingBuffer(shape=net.out_layer.out.shape, buffer=steps)
+        net.out.connect(sink.a_in)
+        return lambda: sink.data.get().T
+
+    held = np.concatenate([samples, np.repeat(samples[-1:], depth, axis=0)])
+    return run(net, held, net.in_layer.neuron.a_in, connect)[depth:]
 
 
 def integrate_and_fire(netx, file, samples, settings):
-    """Each layer starts anew one step after the one below it, which is when a sample reaches it."""
-    from lava.magma.core.run_conditions import RunSteps
-    from lava.proc import io
+    """Each sample for some steps; a layer starts anew when it reaches it, one step after the layer below."""
+    from lava.proc.monitor.process import Monitor
 
     steps = settings["steps"]
     net = netx.hdf5.Network(net_config=file, input_message_bits=8, reset_interval=steps, reset_offset=1)
     depth = len(net)
-    held = np.repeat(samples, steps, axis=0)
-    source = io.source.RingBuffer(data=np.concatenate([held, np.zeros((depth, held.shape[1]), int)]).T)
-    source.s_out.connect(net.inp)
-    sums = []
-    for i in range(len(samples)):
-        net.run(condition=RunSteps(num_steps=steps + (depth if i == 0 else 0)), run_cfg=fixed_point())
-        sums.append(net.out_layer.neuron.v.get() >> 6)  # voltages are aligned to 6 more bits
-    net.stop()
-    return np.array(sums)
+
+    def connect(total):
+        monitor, voltage = Monitor(), net.out_layer.neuron.v
+        monitor.probe(voltage, total)
+        return lambda: monitor.get_data()[net.out_layer.neuron.name][voltage.name]
+
+    held = np.concatenate([np.repeat(samples, steps, axis=0), np.zeros((depth, samples.shape[1]), int)])
+    voltages = run(net, held, net.inp, connect)
+    # aligned to 6 more bits, and read before the next sample reaches the output
+    return voltages[depth + steps - 1 :: steps].astype(np.int64) >> 6
 
 
 def main(file, given, result):
     """Read, run, write."""
     logging.disable(logging.ERROR)
-    os.setpgrp()
-    signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
-    signal.alarm(LIMIT_S)
     with np.load(given, allow_pickle=False) as arrays:
         x, settings = arrays["x"], json.loads(str(arrays["settings"]))
     samples = np.rint(x.astype(np.float64) * settings["factor"]).astype(np.int64)
     netx = import_netx()
-    run = sigma_delta if settings["exporter"] == "netx-sdnn" else integrate_and_fire
-    logits = run(netx, file, samples, settings)
+    kind = sigma_delta if settings["exporter"] == "netx-sdnn" else integrate_and_fire
+    logits = kind(netx, file, samples, settings)
     runtime = f"lava-dl {version('lava-dl')} netx in lava-nc {version('lava-nc')}, fixed point"
     np.savez(result, logits=logits.astype(np.int64), runtime=np.array(runtime))
 
