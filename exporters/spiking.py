@@ -21,7 +21,8 @@ precision. Where it takes spikes only, they come at regular distances, `regular_
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from itertools import chain
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -162,28 +163,41 @@ def simulate(
     inputs: Iterable[Array],
     reset: Reset = "hard",
     limit: float = math.inf,
+    *,
+    delayed: bool = False,
 ) -> Run:
     """The equations above for every step of `inputs`, each `(samples, n_0)`; v is held within +-`limit`.
 
+    delayed  what a layer sends arrives one step later, and the readout starts when the first sample can reach it;
+             biases are there from the first step. Otherwise a step passes through all layers.
+
     The executable specification of every spiking target; the simulators of others must give the same numbers.
     """
-    hidden = len(net.thresholds)
-    v: list[Any] = [0.0] * hidden
-    counts: list[Any] = [0.0] * hidden
-    sums: Any = 0.0
-    largest = 0.0
-    drive = held = None
-    for sample in inputs:
-        # a constant current gives the same drive in every step
-        drive = drive if sample is held else sample @ net.weights[0].T + net.biases[0]
-        held, current = sample, drive
-        for k in range(hidden):
-            v[k] = np.clip(v[k] + current, -limit, limit)
-            fires = v[k] >= net.thresholds[k]
-            v[k] = np.where(fires, 0.0 if reset == "hard" else v[k] - net.thresholds[k], v[k])
+    depth = len(net.weights)
+    sent: list[Array] = [np.zeros((1, w.shape[1])) for w in net.weights]
+    v: list[Array] = [np.zeros(1)] * (depth - 1)
+    counts: list[Array] = [np.zeros(1)] * (depth - 1)
+    sums, largest, held, first = np.zeros(1), 0.0, None, np.zeros(1)
+    later = [np.zeros((1, net.weights[0].shape[1]))] * depth if delayed else []
+    for step, sample in enumerate(chain(inputs, later)):
+        if not delayed:
+            sent[0] = sample
+        for k in reversed(range(depth)) if delayed else range(depth):
+            # a constant current gives the same drive in every step
+            known = k == 0 and sent[0] is held
+            drive = first if known else sent[k] @ net.weights[k].T + net.biases[k]
+            if k == 0:
+                held, first = sent[0], drive
+            if k == depth - 1:
+                sums = sums + drive if step >= len(later) else sums
+                continue
+            voltage = np.clip(v[k] + drive, -limit, limit)
+            fires = voltage >= net.thresholds[k]
+            v[k] = np.where(fires, 0.0 if reset == "hard" else voltage - net.thresholds[k], voltage)
             counts[k] = counts[k] + fires
-            current = fires.astype(np.float64) @ net.weights[k + 1].T + net.biases[k + 1]
-        sums = sums + current
+            sent[k + 1] = fires.astype(np.float64)
+        if delayed:
+            sent[0] = sample
         largest = max(largest, float(np.abs(sums).max()))
     return Run(sums, tuple(counts), largest)
 

@@ -84,13 +84,30 @@ def samples(raw: Array, settings: Mapping[str, Any]) -> Array:
     return np.rint(raw.astype(np.float64) * settings["factor"])
 
 
-def run(trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array, limit: float = np.inf) -> Run:
-    """The reference for raw samples `(samples, n_0)`, see `simulate`."""
+def run(
+    trained: TrainedNetwork,
+    settings: Mapping[str, Any],
+    raw: Array,
+    limit: float = np.inf,
+    *,
+    delayed: bool = False,
+    most: float = np.inf,
+) -> Run:
+    """The reference for raw samples `(samples, n_0)`, see `simulate`.
+
+    Raises `ExportError` if a sum of the readout gets larger than `most`, at which an output neuron would fire.
+    """
     held = samples(raw, settings)
     inputs: Iterable[Array] = repeat(held, settings["steps"])
     if settings["code"] == "spikes":
         inputs = regular_spikes(held, settings["top"], settings["steps"])
-    return simulate(network(trained, settings), inputs, settings["reset"], limit)
+    found = simulate(network(trained, settings), inputs, settings["reset"], limit, delayed=delayed)
+    if found.largest > most:
+        raise ExportError(
+            f"the readout reaches {found.largest:.0f}, and the voltage of an output holds {most:.0f}; export with "
+            "fewer steps or weight_bits"
+        )
+    return found
 
 
 def exactly(sums: Array, scale: float) -> Expected:

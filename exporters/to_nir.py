@@ -12,6 +12,7 @@ All numbers are integers times a power of two, below 2^24, so float32 has no rou
 What the file leaves open is the reset: to zero, or by the threshold. Most simulators do the former.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def graph(net: Spiking, neuron: str) -> dict[str, Any]:
             nodes[f"neurons{k}"] = _neuron(neuron, len(w), theta * scale)
     nodes["output"] = {"type": "Output", "shape": np.array([len(net.weights[-1])])}
     names = list(nodes)
-    edges = [[a.encode(), b.encode()] for a, b in zip(names, names[1:], strict=False)]
+    edges = [[a.encode(), b.encode()] for a, b in itertools.pairwise(names)]
     return {
         "version": VERSION,
         "node/type": "NIRGraph",
