@@ -63,6 +63,12 @@ setup: .venv/.done ## Make .venv: Python 3.10, Lava, and all that development ne
 demo: .venv/.done ## Train, check and export a small network into out/demo
 	.venv/bin/lavaghost demo --out out/demo
 
+.PHONY: verify-all
+verify-all: .venv/.done ## Export to every target, run each on every runtime, write the matrix into docs/exports.md
+	@test -f out/demo/model.yaml || .venv/bin/lavaghost train --dataset digits --layers 128 --epochs 30 \
+		--batch-size 32 --out out/demo
+	.venv/bin/lavaghost verify --all --model out/demo/model.yaml --dataset digits --write docs/exports.md
+
 .PHONY: test
 test: .venv/.done ## Run all tests (PYTEST_ARGS="-n 2 -k ghost" passes arguments on)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)

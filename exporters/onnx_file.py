@@ -22,6 +22,7 @@ from lavaghost.trained import TrainedNetwork
 MAX_PROTOBUF_BYTES = (1 << 31) - (1 << 20)
 """A protobuf message ends at 2 GiB; some is left for what is not weights."""
 ONNX_RUNTIMES = ("onnxruntime", "onnx-reference", "openvino", "tract")
+RELU = Carried("activation", "faithful", "Relu, or Clip where rates saturate")
 MEASURED = 250
 """Samples on which an approximation is measured."""
 
@@ -120,7 +121,7 @@ def feedforward_carries(
     trained: TrainedNetwork,
     calibration: Dataset | None,
     weights: Carried,
-    activation: str = "Relu, or Clip where rates saturate",
+    activation: Carried = RELU,
 ) -> tuple[Carried, ...]:
     """What a file of the feedforward pass carries; what learned ghosts leave of the feedback is measured."""
     if trained.network.mechanism == "learned":
@@ -134,7 +135,7 @@ def feedforward_carries(
         effect = "faithful"
     return (
         weights,
-        Carried("activation", "faithful", activation),
+        activation,
         Carried("ghosts", effect, ghosts),
         Carried("feedback", effect, feedback),
         Carried("learning rule", "unsupported", "ONNX has no plasticity; exporter 'yaml' keeps the rule"),

@@ -1,14 +1,13 @@
 """Runs an ONNX file in onnxruntime, after making sure that it is one of the plain files exported here.
 
 A file may come from anywhere. What could read other files, run without end or take memory without bound is
-refused before the runtime sees it: external tensors, subgraphs, foreign operators, and intermediate values
-that are not one vector or number per sample.
+refused before the runtime sees it: external tensors, subgraphs other than a plain Scan, foreign operators,
+and intermediate values that are not one vector or number per sample.
 """
 
 import math
 import stat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +15,7 @@ import onnx
 from lavaghost.arithmetic import Array
 from lavaghost.errors import ExportError, MissingError, join_faults
 from lavaghost.exporters.base import Outputs
+from lavaghost.exporters.onnx_scan import body, body_model, scan_faults, shape
 from lavaghost.spec import MAX_UNITS, Network
 
 MAX_BYTES = 1 << 31
@@ -34,9 +34,17 @@ OPERATORS = frozenset(
         "HardSigmoid",
         "Identity",
         "ArgMax",
+        "Round",
+        "Cast",
+        "MatMulInteger",
+        "QuantizeLinear",
+        "DequantizeLinear",
     ]
 )
-"""What the exported graphs are made of, and close relatives; none takes a subgraph or makes a new shape."""
+"""What the exported graphs are made of, and close relatives; none takes a subgraph or makes a new shape.
+
+A Scan is made of the same (see `onnx_scan`)."""
+DOMAIN = ("", "ai.onnx")
 VALUES = 1 << 26
 """Most values of one layer that a batch may have."""
 
@@ -77,8 +85,8 @@ def run(file: Path, raw: Array, network: Network) -> Outputs:
     return outputs
 
 
-def read_checked(file: Path, network: Network) -> bytes:
-    """The bytes of a plain ONNX file that takes and gives what `network` does. Raises `ExportError`."""
+def read_model(file: Path) -> tuple[bytes, onnx.ModelProto]:
+    """The bytes of an ONNX file, and what they say; nothing outside the file is read. Raises `ExportError`."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
@@ -92,9 +100,14 @@ def read_checked(file: Path, network: Network) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ExportError(f"cannot read {file}: {reason}; name an .onnx file") from error
     try:
-        model = onnx.load_model_from_string(data)
+        return data, onnx.load_model_from_string(data)
     except Exception as error:
         raise ExportError(f"{file} is not an ONNX file, or it is cut off; export it again") from error
+
+
+def read_checked(file: Path, network: Network) -> bytes:
+    """The bytes of a plain ONNX file that takes and gives what `network` does. Raises `ExportError`."""
+    data, model = read_model(file)
     if faults := _not_plain(model):
         raise ExportError(f"{file}: {join_faults(faults)}; only plain exported graphs are run")
     try:
@@ -109,15 +122,29 @@ def read_checked(file: Path, network: Network) -> bytes:
     return data
 
 
-def _not_plain(model: onnx.ModelProto) -> list[str]:
+def foreign(model: onnx.ModelProto) -> list[str]:
+    """What of a model lies outside its own nodes and tensors, and is not read for that reason."""
     faults = []  # names are shown as !r: text that is no UTF-8 comes as bytes
     if len(model.functions) or len(model.graph.sparse_initializer):
         faults.append("it has functions or sparse tensors")
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
             faults.append(f"tensor {tensor.name!r:.60} lies in another file")
+    return faults
+
+
+def _not_plain(model: onnx.ModelProto) -> list[str]:
+    faults = foreign(model)
+    nodes = []
     for node in model.graph.node:
-        if node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
+        if node.op_type != "Scan":
+            nodes.append(node)
+        elif scan := scan_faults(node, model.graph):
+            faults += scan
+        else:
+            nodes += body(node).node
+    for node in nodes:
+        if node.op_type not in OPERATORS or node.domain not in DOMAIN:
             faults.append(f"operator {node.op_type!r:.60} of domain {node.domain!r:.60}")
         for attribute in node.attribute:
             scalar = (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT)
@@ -128,8 +155,8 @@ def _not_plain(model: onnx.ModelProto) -> list[str]:
 
 def _other_sizes(model: onnx.ModelProto, network: Network) -> list[str]:
     constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = {v.name: _shape(v) for v in model.graph.input if v.name not in constants}
-    outputs = {v.name: _shape(v) for v in model.graph.output}
+    inputs = {v.name: shape(v) for v in model.graph.input if v.name not in constants}
+    outputs = {v.name: shape(v) for v in model.graph.output}
     faults = []
     if list(inputs) != ["input"] or len(inputs["input"]) != 2:
         faults.append(f"its inputs are {inputs!s:.100}, not 'input' of [N, {network.layers[0]}]")
@@ -141,19 +168,30 @@ def _other_sizes(model: onnx.ModelProto, network: Network) -> list[str]:
     elif logits[1] != network.layers[-1]:
         faults.append(f"it gives {logits[1]} logits, the model has {network.layers[-1]} outputs")
     batch = inputs["input"][0] if inputs.get("input") else "N"
-    inferred = [*model.graph.value_info, *model.graph.output]
-    for value in inferred:
-        shape = _shape(value)
-        sizes = [size for size in shape[1 if shape[:1] == (batch,) else 0 :] if size != 1]
-        known = all(isinstance(size, int) for size in sizes)
-        if not known or math.prod(int(size) for size in sizes) > MAX_UNITS:
-            faults.append(f"value {value.name!r:.60} of {shape!s:.60} is no vector per sample")
-    named = {value.name for value in inferred}
-    if unknown := [n for node in model.graph.node for n in node.output if n not in named]:
-        faults.append(f"the size of value {unknown[0]!r:.60} is not known")
+    faults += _size_faults(model, batch, constants)
+    for node in model.graph.node:
+        if node.op_type == "Scan":
+            faults += _size_faults(body_model(node, model), batch, constants)
     return faults[:5]
 
 
-def _shape(value: Any) -> tuple[int | str, ...]:
-    dims = value.type.tensor_type.shape.dim
-    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dims)
+def _size_faults(model: onnx.ModelProto, batch: int | str, constants: set[str]) -> list[str]:
+    """What is no vector per sample; a constant that is only rescaled has the size that it has in the file."""
+    faults = []
+    rescaled = {
+        name
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and constants.issuperset(node.input)
+        for name in node.output
+    }
+    inferred = [*model.graph.value_info, *model.graph.output]
+    for value in (value for value in inferred if value.name not in rescaled):
+        sizes = shape(value)
+        sizes = [size for size in sizes[1 if sizes[:1] == (batch,) else 0 :] if size != 1]
+        known = all(isinstance(size, int) for size in sizes)
+        if not known or math.prod(int(size) for size in sizes) > MAX_UNITS:
+            faults.append(f"value {value.name!r:.60} of {shape(value)!s:.60} is no vector per sample")
+    named = {value.name for value in inferred}
+    if unknown := [n for node in model.graph.node for n in node.output if n not in named]:
+        faults.append(f"the size of value {unknown[0]!r:.60} is not known")
+    return faults

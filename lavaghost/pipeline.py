@@ -1,6 +1,6 @@
 """The main path as functions: data set -> trained network on disk -> the same network in other hands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import Report, check_data, train
-from lavaghost.verify import Agreement, verify
+from lavaghost.verify import Agreement, Cell, run_all, verify
 
 ROWS = 500
 """Most rows of history that a saved network carries; a longer run leaves out rows evenly."""
@@ -101,6 +101,16 @@ def verify_export(
         runtime=runtime,
         limit=limit,
     )
+
+
+def verify_all(
+    trained: TrainedNetwork,
+    data: Dataset,
+    limit: int | None = None,
+    report: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> list[Cell]:
+    """Every export of a network on every runtime that runs it, with the test set."""
+    return run_all(trained, data, lambda x: outputs(trained, x), limit, report)
 
 
 def describe(trained: TrainedNetwork) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lavaghost.cli.commands import PATH, dataset_option, json_option
-from lavaghost.cli.console import emit, table
+from lavaghost.cli.console import bar, emit, table
 from lavaghost.errors import ExportError, SpecError
 
 
@@ -107,22 +107,67 @@ def _list_formats(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("file", type=PATH)
+@click.argument("file", type=PATH, required=False)
 @click.option("--model", type=PATH, required=True, help="The saved network that FILE was exported from.")
 @dataset_option
 @click.option("--runtime", help="What runs FILE; the usual one of its format unless given.")
+@click.option("--all", "everything", is_flag=True, help="Instead of FILE: every target on every runtime.")
+@click.option(
+    "--write", type=PATH, help="With --all: put the matrix between the markers of this Markdown file."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples of the test set.")
 @json_option
-def verify(file: Path, model: Path, dataset: str, runtime: str | None, limit: int | None, as_json: bool) -> int:
+def verify(
+    file: Path | None,
+    model: Path,
+    dataset: str,
+    runtime: str | None,
+    everything: bool,
+    write: Path | None,
+    limit: int | None,
+    as_json: bool,
+) -> int:
     """Run the exported FILE on a runtime that is not ours and compare; exit code 1 if it disagrees."""
     from lavaghost.pipeline import load_both, verify_export
 
+    if everything and (file is not None or runtime is not None):
+        raise SpecError("verify --all exports by itself and uses every runtime; leave out FILE and --runtime")
+    if not everything and (file is None or write is not None):
+        raise SpecError("verify needs an exported FILE; or --all, to which --write belongs")
     trained, data = load_both(model, dataset)
+    if file is None:
+        return _verify_all(trained, data, limit, write, as_json)
     start = time.perf_counter()
     found = verify_export(file, trained, data, runtime, limit)
     values = {**found.as_json(), "seconds": time.perf_counter() - start}
     emit(values, as_json, f"{file.name} on {found.runtime}: {'agrees' if found.passed else 'DISAGREES'}")
     return 0 if found.passed else 1
+
+
+def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, as_json: bool) -> int:
+    """The matrix; exit code 1 if a cell disagrees, or if not one could be filled."""
+    from lavaghost.pipeline import verify_all
+    from lavaghost.verify import matrix
+
+    start = time.perf_counter()
+    with bar("verifying", None) as progress:
+        cells = verify_all(trained, data, limit, progress.update)
+    agreements = [cell.agreement for cell in cells if cell.agreement]
+    samples = agreements[0].samples if agreements else 0
+    title = f"{data.name}, {'-'.join(map(str, trained.network.layers))}, {samples} test samples"
+    if agreements:
+        title += f", float {100 * agreements[0].float_accuracy:.2f} %"
+    if write is not None:
+        matrix.place(write, matrix.markdown(cells, f"{title}:"))
+    if as_json:
+        values = {"cells": [cell.as_json() for cell in cells], "seconds": time.perf_counter() - start}
+        emit(values, True, "")
+    else:
+        rows = [(cell.target, cell.runtime, cell.text, f"{cell.seconds:.1f}") for cell in cells if cell.runtime]
+        table(title, ("target", "runtime", "result", "seconds"), rows)
+        for note in matrix.notes(cells):
+            click.echo(note, err=True)
+    return 0 if agreements and all(found.passed for found in agreements) else 1
 
 
 COMMANDS = (export, verify)

@@ -2,6 +2,17 @@
 
 from lavaghost.exporters.floats import raw_samples, rounding
 from lavaghost.verify.agreement import Agreement, compare, verify
+from lavaghost.verify.matrix import Cell, run_all
 from lavaghost.verify.runtimes import RUNTIMES, Runtime
 
-__all__ = ["RUNTIMES", "Agreement", "Runtime", "compare", "raw_samples", "rounding", "verify"]
+__all__ = [
+    "RUNTIMES",
+    "Agreement",
+    "Cell",
+    "Runtime",
+    "compare",
+    "raw_samples",
+    "rounding",
+    "run_all",
+    "verify",
+]

@@ -15,6 +15,8 @@ from lavaghost.exporters.floats import raw_samples
 from lavaghost.trained import TrainedNetwork
 from lavaghost.verify import runtimes
 
+BATCH = 1000
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -57,6 +59,40 @@ class Agreement:
         return {key: shown(value) for key, value in asdict(self).items() if value is not None}
 
 
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A file, and all that is needed to judge what a runtime makes of it; samples are the first dimension.
+
+    raw (samples, n_0) float32, free (samples, n_L) the network's own outputs, y (samples,) the true classes
+    """
+
+    file: Path
+    trained: TrainedNetwork
+    exporter: Exporter
+    settings: Mapping[str, Any]
+    raw: Array
+    expected: Expected
+    free: Array
+    y: Array
+
+    def on(self, name: str | None) -> Agreement:
+        """The verdict on runtime `name`, or on the usual one. Raises `ExportError` or `MissingError`."""
+        runtime = runtimes.choose(self.exporter, name)
+        settings, expected = {**self.settings, **runtime.settings}, self.expected
+        if runtime.settings:
+            expected = expect(self.exporter, self.trained, settings, self.raw)
+        given = {**settings, "exporter": self.exporter.name}
+        found = runtimes.run(runtime, self.file, self.raw, self.trained.network, given)
+        return compare(self.exporter.name, runtime.name, found, expected, self.free, self.y)
+
+
+def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Case:
+    """See `Case`; `x (samples, n_0)` are scaled samples, and the file gets x / input_scale."""
+    exporter, settings = origin(file)
+    raw = raw_samples(x, trained.input_scale)
+    return Case(file, trained, exporter, settings, raw, expect(exporter, trained, settings, raw), free, y)
+
+
 def verify(
     file: Path | str,
     trained: TrainedNetwork,
@@ -79,21 +115,20 @@ def verify(
     `MissingError` if the runtime is not installed.
     """
     runtimes.known(runtime)
-    file, network = Path(file), trained.network
-    x, y = np.asarray(x[:limit], np.float32), np.asarray(y[:limit])
-    if x.ndim != 2 or x.shape[1] != network.layers[0] or y.shape != x.shape[:1] or not len(x):
+    x, y = checked(trained, x[:limit], y[:limit])
+    free = np.concatenate([np.asarray(reference(x[i : i + BATCH])) for i in range(0, len(x), BATCH)])
+    return prepare(Path(file), trained, x, y, free).on(runtime)
+
+
+def checked(trained: TrainedNetwork, x: Array, y: Array) -> tuple[Array, Array]:
+    """`x` and `y` as arrays that fit the network. Raises `DataError`."""
+    x, y = np.asarray(x, np.float32), np.asarray(y)
+    if x.ndim != 2 or x.shape[1] != trained.network.layers[0] or y.shape != x.shape[:1] or not len(x):
         raise DataError(
             f"samples are {x.shape} with labels {y.shape}; the network needs (samples, "
-            f"{network.layers[0]}) and (samples,), and at least one"
+            f"{trained.network.layers[0]}) and (samples,), and at least one"
         )
-    exporter, settings = origin(file)
-    chosen = runtimes.choose(exporter, runtime)
-    settings = {**settings, **chosen.settings}
-    raw = raw_samples(x, trained.input_scale)
-    expected = expect(exporter, trained, settings, raw)
-    found = runtimes.run(chosen, file, raw, network, {**settings, "exporter": exporter.name})
-    free = np.concatenate([np.asarray(reference(x[i : i + 1000])) for i in range(0, len(x), 1000)])
-    return compare(exporter.name, chosen.name, found, expected, free, y)
+    return x, y
 
 
 def origin(file: Path) -> tuple[Exporter, Mapping[str, Any]]:

@@ -147,15 +147,18 @@ def _call(command: list[str], runtime: Runtime, folder: str, timeout_s: float) -
     environment["PATH"] = os.pathsep.join((environment.get("PATH", os.defpath), f"{sys.base_prefix}/bin"))
     if "PIP_FIND_LINKS" in environment:  # releases that lie on the user's disk
         environment.setdefault("UV_FIND_LINKS", ",".join(environment["PIP_FIND_LINKS"].split()))
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise MissingError(f"cannot start {command[0]}: {error.strerror or error}; pip install uv") from error
     try:
         _, said = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:

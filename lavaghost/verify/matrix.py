@@ -1,0 +1,144 @@
+"""Every target on every runtime: one network, exported and run in all the ways that there are."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.datasets import Dataset
+from lavaghost.errors import ExportError, LavaGhostError, MissingError
+from lavaghost.exporters import available, base, find
+from lavaghost.files import write_atomic
+from lavaghost.trained import TrainedNetwork
+from lavaghost.verify.agreement import BATCH, Agreement, checked, prepare
+
+BEGIN, END = "<!-- matrix -->", "<!-- end -->"
+MAX_BYTES = 1 << 24
+
+Report = Callable[[int, int, str], None]
+"""Called with cells done, cells in all, and what runs next."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target on one runtime: an agreement, or why there is none. `runtime` is "" for a target of our own."""
+
+    target: str
+    runtime: str
+    agreement: Agreement | None
+    reason: str
+    missing: bool = False
+    """Whether the reason is that something is not installed here."""
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """What stands in the table; the reason stands below it."""
+        found = self.agreement
+        if found is None:
+            return "not installed" if self.missing else "no"
+        how = "equal" if found.exact else f"within {found.max_abs_difference:.2g}"
+        if not found.passed:
+            how = f"DISAGREES by {found.max_abs_difference:.2g}"
+        energy = "" if found.energy_j is None else f", {1e6 * found.energy_j:.2g} uJ"
+        latency = "" if found.latency_s is None else f", {1e6 * found.latency_s:.3g} us"
+        return f"{how}, {100 * found.accuracy:.2f} %{energy}{latency}"
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        values: dict[str, Any] = {"target": self.target, "runtime": self.runtime, "seconds": self.seconds}
+        return values | ({"reason": self.reason} if self.agreement is None else self.agreement.as_json())
+
+
+def run_all(
+    trained: TrainedNetwork,
+    data: Dataset,
+    reference: Callable[[Array], Array],
+    limit: int | None = None,
+    report: Report = lambda done, total, note: None,
+    targets: Iterable[str] | None = None,
+) -> list[Cell]:
+    """Export `trained` to every target, and run each on all its runtimes with the test set of `data`.
+
+    Nothing that goes wrong with one cell keeps the others from being filled. Raises `DataError` if the data do
+    not fit the network.
+    """
+    x, y = checked(trained, data.x_test[:limit], data.y_test[:limit])
+    free = np.concatenate([np.asarray(reference(x[i : i + BATCH])) for i in range(0, len(x), BATCH)])
+    named = {target: _runtimes(target) for target in (available() if targets is None else targets)}
+    total = sum(len(found) for found in named.values())
+    cells: list[Cell] = []
+    with tempfile.TemporaryDirectory(prefix="lavaghost-") as folder:
+        for target, runtimes in named.items():
+            case = None
+            for runtime in runtimes:
+                report(len(cells), total, f"{target} on {runtime}" if runtime else target)
+                start = time.perf_counter()
+                try:
+                    if case is None:
+                        exporter = find(target)
+                        path = Path(folder) / f"{target}{exporter.suffix}"
+                        base.export(trained, exporter, path, calibration=data)
+                        case = prepare(path, trained, x, y, free)
+                    found, reason, missing = (
+                        (case.on(runtime), "", False) if runtime else (None, "LavaGhost alone runs it", False)
+                    )
+                except LavaGhostError as error:
+                    found, reason, missing = None, str(error), isinstance(error, MissingError)
+                cells.append(Cell(target, runtime, found, reason, missing, time.perf_counter() - start))
+    report(total, total, "")
+    return cells
+
+
+def _runtimes(target: str) -> Sequence[str]:
+    try:
+        return find(target).runtimes or ("",)
+    except ExportError:
+        return ("",)
+
+
+def notes(cells: Sequence[Cell]) -> list[str]:
+    """Each reason once, after the cells that it is for."""
+    where: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.agreement is None:
+            name = f"{cell.target} on {cell.runtime}" if cell.runtime else cell.target
+            where.setdefault(cell.reason, []).append(name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in where.items()]
+
+
+def markdown(cells: Sequence[Cell], title: str) -> str:
+    """The matrix as Markdown: a row for each target, a column for each runtime, the reasons below."""
+    runtimes = list(dict.fromkeys(cell.runtime for cell in cells if cell.runtime))
+    texts = {(cell.target, cell.runtime): cell.text for cell in cells}
+    rows = [
+        [target, *(texts.get((target, runtime), "") for runtime in runtimes)]
+        for target in dict.fromkeys(cell.target for cell in cells)
+    ]
+    lines = [title, "", f"| {' | '.join(['target', *runtimes])} |", f"|{'---|' * (1 + len(runtimes))}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    versions = sorted({cell.agreement.version for cell in cells if cell.agreement})
+    lines += ["", *(f"* {note}" for note in notes(cells)), f"* Versions: {', '.join(versions) or 'none'}"]
+    return "\n".join(lines) + "\n"
+
+
+def place(path: Path, text: str) -> Path:
+    """Put `text` between the markers of the file, or into a new file. Raises `ExportError` or `OutputError`."""
+    block = f"{BEGIN}\n{text}{END}"
+    if not path.exists():
+        return write_atomic(path, f"{block}\n".encode())
+    try:
+        with path.open("rb") as stream:
+            before = stream.read(MAX_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"cannot read {path}: {error}; name a Markdown file") from error
+    head, begin, rest = before.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ExportError(f"{path} has no lines {BEGIN} and {END}; add them where the matrix belongs")
+    return write_atomic(path, f"{head}{block}{tail}".encode())
