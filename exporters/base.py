@@ -50,6 +50,7 @@ class Expected(NamedTuple):
     exact      whether the answer must be equal
     labels     (samples,), index of the answered class
     scale      logits * scale are in the units of the network's own outputs; None if they are not comparable
+    independent  whether a sample's answer is the same whatever samples came before
     """
 
     logits: Array
@@ -57,6 +58,7 @@ class Expected(NamedTuple):
     exact: bool
     labels: Array
     scale: float | None = 1.0
+    independent: bool = True
 
 
 class Outputs(NamedTuple):

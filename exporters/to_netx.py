@@ -18,6 +18,7 @@ from lavaghost.errors import ExportError
 from lavaghost.exporters import hdf5, sigma_delta, spiking_files
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
 from lavaghost.exporters.spiking import Limits, input_levels
+from lavaghost.exporters.spiking_files import SpikingOptions
 from lavaghost.hardware.integer import reference
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
@@ -41,12 +42,6 @@ class SigmaDeltaOptions(Spec):
 
     input_bits: Bits = 5
     """Of a sample; raw data that are smaller integers are taken as they are."""
-
-
-class CubaOptions(spiking_files.SpikingOptions):
-    """Of `netx-cuba`."""
-
-    input_bits: Bits = 5
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,8 @@ class SigmaDeltaExporter:
         net = sigma_delta.network(trained.params, settings)
         samples = spiking_files.samples(raw, settings)
         sums = reference(net, samples.astype(np.int64) << sigma_delta.SHIFT)
-        return spiking_files.exactly(sums, net.scales[-1])
+        # a hidden message keeps what it rounds off in the state above, for the samples that follow
+        return spiking_files.exactly(sums, net.scales[-1])._replace(independent=net.depth < 3)
 
 
 @dataclass(frozen=True)
@@ -103,10 +99,10 @@ class CubaExporter:
     summary: str = "lava-dl netx HDF5, integrate-and-fire neurons in integers; a sample for some time steps"
     needs: str = "h5py, a data set to calibrate on"
     runtimes: tuple[str, ...] = ("netx",)
-    options: type[Spec] = CubaOptions
+    options: type[Spec] = SpikingOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: CubaOptions, calibration: Dataset | None
+        self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         spiking_files.refuse(trained.network, self.name)

@@ -116,8 +116,8 @@ def _neuron(kind: str, size: int, theta: float) -> dict[str, Any]:
 integrate_and_fire = NirExporter(
     "nir-if",
     "IF",
-    "NIR, integrate-and-fire neurons; norse, sinabs, SpikingJelly, nengo-loihi",
-    ("norse", "sinabs", "spikingjelly", "nengo-loihi"),
+    "NIR, integrate-and-fire neurons; Norse, Sinabs, SpikingJelly",
+    ("norse", "sinabs", "spikingjelly"),
 )
 cubalif = NirExporter(
     "nir-cubalif",
