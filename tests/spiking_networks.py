@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from lavaghost.datasets import Dataset
@@ -50,3 +51,16 @@ def exported(folder: Path, name: str, trained: TrainedNetwork, **options: Any) -
     """The file of exporter `name`, and what it reported."""
     path = folder / f"model{find(name).suffix}"
     return path, export(trained, name, path, options, data_for(trained, raw_digits(trained)))
+
+
+def hdf5_tree(path: Path) -> dict[str, Any]:
+    """Every data set of an HDF5 file, path -> value."""
+    found: dict[str, Any] = {}
+
+    def take(name: str, entry: Any) -> None:
+        if isinstance(entry, h5py.Dataset):
+            found[name] = entry[()]
+
+    with h5py.File(path) as file:
+        file.visititems(take)
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters.spiking import (
+    Code,
     Limits,
     Spiking,
     calibrate,
@@ -32,7 +33,7 @@ def rates(drives: np.ndarray, steps: int, reset) -> np.ndarray:
     return simulate(one_neuron(), repeat(drives, steps), reset).counts[0] / steps
 
 
-def converted(code="current", seed: int = 1):
+def converted(code: Code = "current", seed: int = 1):
     params = initial_parameters(parse(Network, {"layers": LAYERS}), seed)
     # biases start at zero, which would leave them untested
     biases = tuple(np.linspace(-0.3, 0.4, len(b)).astype(np.float32) for b in params.biases)

@@ -2,7 +2,6 @@
 
 import sys
 
-import h5py
 import numpy as np
 import pytest
 
@@ -11,44 +10,42 @@ from lavaghost.exporters import find, sigma_delta, spiking_files
 from lavaghost.exporters.to_netx import LARGEST_SUM
 from lavaghost.hardware.integer import reference
 from lavaghost.verify import verify
-from tests.spiking_networks import LAYERS, exported, raw_digits, spiking_network
+from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
 KINDS = ("netx-sdnn", "netx-cuba")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_file_has_the_layout_that_netx_reads(kind, tmp_path):
-    path, _ = exported(tmp_path, kind, spiking_network())
-    with h5py.File(path) as file:
-        assert sorted(file["layer"]) == ["0", "1", "2", "3"]
-        assert file["layer/0/type"][0] == b"input"
-        assert file["layer/0/shape"][:].tolist() == [LAYERS[0]]
-        # only a sigma-delta network has neurons at its input
-        assert ("neuron" in file["layer/0"]) == (kind == "netx-sdnn")
-        for k in (1, 2, 3):
-            layer = file[f"layer/{k}"]
-            assert layer["type"][0] == b"dense"
-            assert layer["neuron/type"][()] == (b"SDNN" if kind == "netx-sdnn" else b"CUBA")
-            weights = layer["weight"][:]
-            assert weights.shape == (layer["outFeatures"][()], layer["inFeatures"][()])
-            assert np.array_equal(weights, np.rint(weights))
-            assert np.abs(weights).max() <= 127
-        assert ("sigma_output" in file["layer/3/neuron"]) == (kind == "netx-sdnn")
+    tree = hdf5_tree(exported(tmp_path, kind, spiking_network())[0])
+    assert {name.split("/")[1] for name in tree if name.startswith("layer/")} == {"0", "1", "2", "3"}
+    assert tree["layer/0/type"][0] == b"input"
+    assert tree["layer/0/shape"].tolist() == [LAYERS[0]]
+    # only a sigma-delta network has neurons at its input
+    assert ("layer/0/neuron/type" in tree) == (kind == "netx-sdnn")
+    for k in (1, 2, 3):
+        assert tree[f"layer/{k}/type"][0] == b"dense"
+        assert tree[f"layer/{k}/neuron/type"] == (b"SDNN" if kind == "netx-sdnn" else b"CUBA")
+        weights = tree[f"layer/{k}/weight"]
+        assert weights.shape == (tree[f"layer/{k}/outFeatures"], tree[f"layer/{k}/inFeatures"])
+        assert np.array_equal(weights, np.rint(weights))
+        assert np.abs(weights).max() <= 127
+    assert ("layer/3/neuron/sigma_output" in tree) == (kind == "netx-sdnn")
 
 
 def test_a_cuba_file_holds_the_integers_of_the_reference(tmp_path):
     trained = spiking_network()
     path, report = exported(tmp_path, "netx-cuba", trained, steps=20)
     net = spiking_files.network(trained, report.settings)
-    with h5py.File(path) as file:
-        for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
-            assert np.array_equal(file[f"layer/{k}/weight"][:], w)
-            assert np.array_equal(file[f"layer/{k}/bias"][:], b)
-            neuron = {key: file[f"layer/{k}/neuron/{key}"][()] for key in ("iDecay", "vDecay", "vThMant")}
-            # a voltage is an integer, so above the integer below the threshold is above the threshold
-            theta = int(net.thresholds[k - 1]) if k < 3 else LARGEST_SUM
-            assert neuron == {"iDecay": 4096, "vDecay": 0, "vThMant": theta}
-        assert file["simulation/tSample"][()] == 20
+    tree = hdf5_tree(path)
+    for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
+        assert np.array_equal(tree[f"layer/{k}/weight"], w)
+        assert np.array_equal(tree[f"layer/{k}/bias"], b)
+        neuron = {key: tree[f"layer/{k}/neuron/{key}"] for key in ("iDecay", "vDecay", "vThMant")}
+        # a voltage is an integer, so above the integer below the threshold is above the threshold
+        theta = int(net.thresholds[k - 1]) if k < 3 else LARGEST_SUM
+        assert neuron == {"iDecay": 4096, "vDecay": 0, "vThMant": theta}
+    assert tree["simulation/tSample"] == 20
 
 
 def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_path):
@@ -56,9 +53,9 @@ def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_p
     path, report = exported(tmp_path, "netx-sdnn", trained)
     net = sigma_delta.network(trained.params, report.settings)
     raw = raw_digits(trained)
-    with h5py.File(path) as file:
-        w1, b1, w2 = (file[f"layer/{name}"][:] for name in ("1/weight", "1/bias", "2/weight"))
-        assert "bias" not in file["layer/2"]
+    tree = hdf5_tree(path)
+    w1, b1, w2 = (tree[f"layer/{name}"] for name in ("1/weight", "1/bias", "2/weight"))
+    assert "layer/2/bias" not in tree
     assert (w1.shape, w2.shape) == ((11, 12), (4, 11))
     assert not w1[-1].any()
     # one hidden layer telescopes: the sums are those of the static integer network
