@@ -44,7 +44,7 @@ class SanafeExporter:
     suffix: str = ".yaml"
     summary: str = "SANA-FE YAML on its Loihi 1, integrate-and-fire neurons; energy and time per sample"
     needs: str = "a data set to calibrate on"
-    runtimes: tuple[str, ...] = ("sanafe",)
+    runtimes: tuple[str, ...] = ("sanafe", "nengo-loihi")
     options: type[Spec] = SpikingOptions
 
     def write(

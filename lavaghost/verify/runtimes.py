@@ -67,6 +67,7 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
             _script("tract", "tract, an inference engine in Rust"),
             _script("netx", "lava-dl netx in Lava's fixed-point simulator"),
             _script("sanafe", "SANA-FE on its Loihi 1, with energy and time"),
+            _script("nengo-loihi", "nengo-loihi's emulator of Loihi 1, on a SANA-FE file"),
             _script("norse", "Norse, PyTorch"),
             _script("sinabs", "Sinabs, PyTorch"),
             _script("spikingjelly", "SpikingJelly, PyTorch"),
