@@ -69,7 +69,7 @@ def build(layers, source):
         compartment.vth[:] = min(int(threshold) * ALIGN, VOLTAGE)
         compartment.bias[:] = biases * ALIGN
         compartment.vmin, compartment.vmax = -VOLTAGE, VOLTAGE
-        compartment.refract_delay[:] = 1  # of one step: none is lost
+        compartment.decay_u[:] = 4095  # of 4096, and the chip adds 1: a current lasts one step
         for i, row in enumerate(synapse.weights):
             row[:] = weights[:, i] * ALIGN
     return model
