@@ -1,7 +1,6 @@
 """What an exporter is, how one is found by its name, and what it must say about its own file.
 
-To add one, write an object with the attributes of `Exporter` and pass it to `export`, or register it in a
-package of your own, so that it is found by name:
+To add one, write an object with the attributes of `Exporter`; pass it to `export`, or register it in your package:
 
     [project.entry-points."lavaghost.exporters"]
     mine = "my_package.my_module:exporter"
@@ -45,9 +44,8 @@ class Carried(NamedTuple):
 class Expected(NamedTuple):
     """What a runtime must answer for some raw samples, by our own reference.
 
-    logits     (samples, n_L), int64 where `exact`, else float64
+    logits     (samples, n_L), int64 where `exact`, the answer then has to be equal; else float64
     tolerance  (samples, n_L), the largest difference that rounding explains; 0 where `exact`
-    exact      whether the answer must be equal
     labels     (samples,), index of the answered class
     scale      logits * scale are in the units of the network's own outputs; None if they are not comparable
     independent  whether a sample's answer is the same whatever samples came before
@@ -210,9 +208,9 @@ def export(
     options: Spec | Mapping[str, Any] | None = None,
     calibration: Dataset | None = None,
 ) -> ExportReport:
-    """Write `trained` to `path` with an exporter, or with the one registered under a name, and its sidecar.
+    """Write `trained` to `path`, and a sidecar, with an exporter or with the one registered under that name.
 
-    `options` are values by their name. Raises `ExportError`, `SpecError`, `DataError`, `OutputError` or
+    `options` are values by name. Raises `ExportError`, `SpecError`, `DataError`, `OutputError` or
     `MissingError`; then there is no exported file.
     """
     path = Path(path)

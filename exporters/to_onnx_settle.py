@@ -39,8 +39,8 @@ class SettleOptions(Spec):
     """How long the network settles."""
 
     steps: Annotated[int, Field(ge=2, le=10**6)] | None = None
-    """Steps of the free phase, the reset included; None takes the schedule's. With tau 2, two layers and the default
-    of 32 the outputs of the digits network are within 4e-8 of the fixed point, relative to the largest."""
+    """Steps of the free phase, the reset included; None takes the schedule's. With tau 2, a 64-128-10 network is within
+    1.3 of the feedforward pass after 8 steps, 0.01 after 16, 6e-5 after 24 and 3e-7 after 32; logits reach 21."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, dataset_option, json_option
+from lavaghost.cli.commands import PATH, check_writable, dataset_option, json_option
 from lavaghost.cli.console import bar, emit, table
 from lavaghost.errors import ExportError, SpecError
 
@@ -149,6 +149,9 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
     from lavaghost.pipeline import verify_all
     from lavaghost.verify import matrix
 
+    if write is not None:
+        matrix.around(write)
+        check_writable(write.absolute().parent)
     start = time.perf_counter()
     with bar("verifying", None) as progress:
         cells = verify_all(trained, data, limit, progress.update)

@@ -127,18 +127,23 @@ def markdown(cells: Sequence[Cell], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def place(path: Path, text: str) -> Path:
-    """Put `text` between the markers of the file, or into a new file. Raises `ExportError` or `OutputError`."""
-    block = f"{BEGIN}\n{text}{END}"
+def around(path: Path) -> tuple[str, str]:
+    """What stands before and after the matrix in the file; nothing for a new file. Raises `ExportError`."""
     if not path.exists():
-        return write_atomic(path, f"{block}\n".encode())
+        return "", "\n"
     try:
         with path.open("rb") as stream:
-            before = stream.read(MAX_BYTES).decode("utf-8")
+            text = stream.read(MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"cannot read {path}: {error}; name a Markdown file") from error
-    head, begin, rest = before.partition(BEGIN)
+    head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise ExportError(f"{path} has no lines {BEGIN} and {END}; add them where the matrix belongs")
-    return write_atomic(path, f"{head}{block}{tail}".encode())
+    return head, tail
+
+
+def place(path: Path, text: str) -> Path:
+    """Put `text` between the markers of the file, or into a new file. Raises `ExportError` or `OutputError`."""
+    head, tail = around(path)
+    return write_atomic(path, f"{head}{BEGIN}\n{text}{END}{tail}".encode())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from lavaghost.cli import run
+from lavaghost.exporters import base
 
 TRAIN = ["train", "--dataset", "digits", "--layers", "8", "--epochs", "1", "--no-diagnostics"]
 
@@ -90,6 +92,36 @@ def test_export_verify_info(model: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert {"onnx", "yaml"} <= set(formats)
     assert {"summary", "needs", "runtimes", "options"} == set(formats["onnx"])
     assert "onnxruntime" in formats["onnx"]["runtimes"]
+
+
+def test_export_takes_options_and_a_data_set(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options and calibration reach the file, its sidecar and what verify compares with."""
+    for target, option, value in (("onnx-settle", "steps", 12), ("onnx-int", "weight_bits", 5)):
+        file = tmp_path / f"{target}.onnx"
+        command = ["export", str(model), "--to", target, "--dataset", "digits", "--option", f"{option}={value}"]
+        exported = result(capsys, [*command, "--out", str(file)])
+        assert exported["options"][option] == value
+        assert json.loads(file.with_name(f"{file.name}.export.json").read_text())["settings"][option] == value
+        found = result(capsys, ["verify", str(file), "--model", str(model), "--dataset", "digits"])
+        assert (found["exporter"], found["passed"], found["label_agreement"]) == (target, True, 1.0)
+
+
+def test_a_broken_exporter_is_listed_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else's fault does not hide our own formats."""
+    points = [
+        EntryPoint("onnx", "lavaghost.exporters.to_onnx:exporter", base.GROUP),
+        EntryPoint("gone", "no_such_package:exporter", base.GROUP),
+    ]
+    monkeypatch.setattr(base, "entry_points", lambda group: EntryPoints(points))
+    formats = result(capsys, ["export", "--list"])
+    assert "float32 ONNX" in formats["onnx"]["summary"]
+    assert "cannot be loaded" in formats["gone"]["summary"]
+    assert run(["export", "--list"]) == 0
+    assert "runtimes" in capsys.readouterr().err
 
 
 def test_yaml_export_is_a_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,6 +280,10 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "option without a value": (
         lambda f, m: ["export", str(m), "--to", "onnx", "--out", str(f / "x.onnx"), "--option", "steps"],
         "key=value",
+    ),
+    "calibration missing": (
+        lambda f, m: ["export", str(m), "--to", "onnx-int", "--out", str(f / "x.onnx")],
+        "add --dataset",
     ),
     "option that it has not": (
         lambda f, m: ["export", str(m), "--to", "onnx", "--out", str(f / "x.onnx"), "--option", "steps=3"],

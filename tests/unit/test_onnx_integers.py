@@ -10,7 +10,15 @@ from onnx import numpy_helper
 
 from lavaghost.errors import ExportError, SpecError
 from lavaghost.exporters import base, find, sidecar
-from lavaghost.exporters.integers import QuantizeOptions, calibrate, infer, input_range, integers
+from lavaghost.exporters.integers import (
+    QuantizeOptions,
+    calibrate,
+    infer,
+    input_range,
+    integers,
+    largest_sum,
+    widths,
+)
 from lavaghost.exporters.to_onnx_qdq import layers as qdq_layers
 from tests.unit.onnx_networks import PHYSICS, check, data, exported, samples, trained_network
 
@@ -131,6 +139,21 @@ def test_what_32_bits_cannot_hold_is_refused(tmp_path):
         exported(tmp_path, "onnx-int", trained, raw)
     assert list(tmp_path.iterdir()) == []
     assert check(exported(tmp_path, "onnx-int", trained, raw, weight_bits=7), trained, raw).passed
+
+
+def test_sums_that_float32_does_not_hold_are_reported():
+    """A runtime that adds up in float32 is off from 2^24 on (measured: OpenVINO, by 8 in 2^25.7)."""
+    trained = trained_network(layers=(1500, 4, 2))
+    weights = (np.ones((4, 1500), np.float32), trained.params.weights[1])
+    trained = replace(trained, params=trained.params._replace(weights=weights))
+    raw = samples(trained)
+    assert 255 * 127 * 1500 > 2**24 > 255 * 31 * 1500
+    assert "below 2^26 for any input, more than float32 holds" in widths(net_of(trained, raw))
+    assert widths(net_of(trained, raw, weight_bits=6)) == "sums below 2^24 for any input"
+    net = net_of(trained, raw, weight_bits=6)
+    # the bound is reached where every input is at its top
+    top = net.weights[0] @ np.full(1500, 255) + net.biases[0]
+    assert top.max() == largest_sum(net.weights[0], net.biases[0])
 
 
 @pytest.mark.parametrize("target", ["onnx-int", "onnx-qdq"])

@@ -121,6 +121,8 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert all(f"| {name} |" in written for name in TARGETS)
     assert str(tmp_path) not in written.replace(str(tmp_path / "nowhere"), "")
     assert run([*common, "model.onnx"]) == 2
+    assert run([*common, "--write", model]) == 2  # no markers: said before any work
+    assert "verifying" not in capsys.readouterr().err
     assert run(["verify", "--model", model, "--dataset", "digits"]) == 2
     assert run(["verify", "m.onnx", "--write", "m.md", "--model", model, "--dataset", "digits"]) == 2
     # a cell that disagrees is a negative result

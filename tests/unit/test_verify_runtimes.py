@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -96,6 +98,33 @@ time.sleep(60)
         time.sleep(0.05)
     else:
         pytest.fail("the child is still there")
+
+
+def test_an_interruption_ends_it_too(fake_uv, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def communicate(self, *args, **kwargs):
+            started.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(program(fake_uv, "time.sleep(60)"), fake_uv)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_what_cannot_be_started_is_named(fake_uv):
+    (fake_uv / "uv").write_text("no program")
+    with pytest.raises(MissingError, match=r"cannot start .*uv: Exec format error"):
+        run(program(fake_uv, ""), fake_uv)
+
+
+def test_an_onnx_file_is_checked_before_a_program_sees_it(fake_uv):
+    (fake_uv / "m.onnx").write_bytes(b"not one")
+    runtime = program(fake_uv, "open('seen', 'w')")
+    with pytest.raises(ExportError, match=r"m\.onnx is not an ONNX file"):
+        runtimes.run(runtime, fake_uv / "m.onnx", RAW, NETWORK, {})
 
 
 def test_without_uv_it_says_how_to_get_it(tmp_path, monkeypatch):
