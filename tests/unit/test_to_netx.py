@@ -1,6 +1,7 @@
 """netx files: read back with h5py, held against the integers, and run in Lava's fixed-point simulator."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from lavaghost.errors import ExportError, MissingError, SpecError
 from lavaghost.exporters import find, sigma_delta, spiking_files
 from lavaghost.exporters.to_netx import LARGEST_SUM
 from lavaghost.hardware.integer import reference
-from lavaghost.verify import verify
+from lavaghost.verify.agreement import prepare
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
 KINDS = ("netx-sdnn", "netx-cuba")
@@ -135,9 +136,14 @@ def test_lava_computes_the_same_integers(kind, tmp_path):
     path, _ = exported(tmp_path, kind, trained, **({"steps": 12} if kind == "netx-cuba" else {}))
     raw = raw_digits(trained)[:6]
     x = raw * np.float32(trained.input_scale)
-    found = verify(
-        path, trained, x, np.arange(6) % 4, reference=lambda x: np.zeros((len(x), 4)), runtime="netx"
-    )
+    case = prepare(path, trained, x, np.arange(6) % 4, np.zeros((6, 4)))
+    found = case.on("netx")
     assert found.exact
     assert (found.passed, found.max_abs_difference) == (True, 0.0)
     assert "netx" in found.version
+    # one weight one unit off is noticed; the answer is the same, so it is not asked for again
+    wrong = trained.params.weights[0].copy()
+    wrong[0] += 2 * float(case.settings["units"][0]) / float(case.settings["input"])
+    params = trained.params._replace(weights=(wrong, *trained.params.weights[1:]))
+    other = find(kind).expected(replace(trained, params=params), case.settings, raw)
+    assert not np.array_equal(other.logits, case.expected.logits)

@@ -2,7 +2,7 @@
 # requires-python = ">=3.10,<3.12"
 # dependencies = ["nengo-loihi==1.1.0", "nengo==4.1.0", "numpy==1.26.4", "scipy==1.13.1", "pyyaml==6.0.2"]
 # ///
-"""Run a SANA-FE file in the emulator of Loihi 1 of nengo-loihi (Apache-2.0; nengo itself is GPL-2): FILE IN.npz OUT.npz.
+"""Run a SANA-FE file in the emulator of Loihi 1 of nengo-loihi (Apache-2.0, on nengo, GPL-2): FILE IN.npz OUT.npz.
 
 nengo-loihi has no file format, so it gets the network of exporter `sanafe`, block by block: the same integers,
 aligned to 6 more bits as on the chip, and the same regular spikes. Its placement is left out, since the emulator has
