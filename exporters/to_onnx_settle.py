@@ -83,8 +83,9 @@ class SettleOnnxExporter:
 class Body(Build):
     """The step while it is made, beside the outer graph that it is in.
 
-    sizes     (name, size, r_max) of each population with a membrane; populations other than ghosts first
-    arriving  by target: names of messages that feedforward, feedback and inhibition bring
+    sizes     of each population with a membrane, in the order of the states
+    arriving  by target: the name of what arrives as drive, feedback and inhibition
+    bias      by population, where it has one; ghosts are those populations that are updated first
     """
 
     outer: Build = field(kw_only=True)
