@@ -46,7 +46,13 @@ FOREIGN = {
     "lava": {"lava_backend"},
     "onnx": {"exporters", "verify"},
     "onnxruntime": {"exporters", "verify"},
+    "h5py": {"exporters"},
     "torch": set[str](),
+    # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/runtimes import them
+    **dict.fromkeys(
+        ("nengo", "nengo_loihi", "nir", "norse", "rockpool", "sanafe", "sinabs", "snntorch", "spikingjelly"),
+        set[str](),
+    ),
     "sklearn": set[str](),
     "click": {"cli"},
     "rich": {"cli"},
