@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11,<3.13"
-# dependencies = ["snntorch==1.0.0", "nir==1.0.4", "nirtorch==2.0.2", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
+# dependencies = ["snntorch==1.0.0", "nir==1.0.8", "nirtorch==2.6", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
 # ///
 """Run a NIR file in snnTorch (MIT): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
 
@@ -28,9 +28,10 @@ def main(file, given, answer):
     with np.load(given, allow_pickle=False) as arrays:
         x, settings = arrays["x"], json.loads(str(arrays["settings"]))
     held = torch.from_numpy(np.rint(x.astype(np.float64) * settings["factor"]).astype(np.float32))
-    net, sums = import_from_nir(nir.read(file)), []
+    sums = []
     for part in held.split(PART):
-        state, total = None, 0
+        # its neurons keep their voltages, so the next part gets new ones
+        net, state, total = import_from_nir(nir.read(file)), None, 0
         for _ in range(settings["steps"]):
             out, state = net(part, state)
             total = total + out
