@@ -49,10 +49,21 @@ FOREIGN = {
     "h5py": {"exporters"},
     "torch": set[str](),
     # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/runtimes import them
-    **dict.fromkeys(
-        ("nengo", "nengo_loihi", "nir", "norse", "rockpool", "sanafe", "sinabs", "snntorch", "spikingjelly"),
-        set[str](),
-    ),
+    **{
+        name: set[str]()
+        for name in (
+            "nengo",
+            "nengo_loihi",
+            "nir",
+            "norse",
+            "rockpool",
+            "samna",
+            "sanafe",
+            "sinabs",
+            "snntorch",
+            "spikingjelly",
+        )
+    },
     "sklearn": set[str](),
     "click": {"cli"},
     "rich": {"cli"},
