@@ -144,7 +144,9 @@ def main(file, given, result):
     """Read, run, write."""
     logging.disable(logging.ERROR)
     warnings.filterwarnings("ignore")
-    os.environ["PYTHONWARNINGS"] = "ignore"  # of the processes of Lava, so that the last line is what went wrong
+    os.environ["PYTHONWARNINGS"] = (
+        "ignore"  # of the processes of Lava, so that the last line is what went wrong
+    )
     with np.load(given, allow_pickle=False) as arrays:
         x, settings = arrays["x"], json.loads(str(arrays["settings"]))
     samples = np.rint(x.astype(np.float64) * settings["factor"]).astype(np.int64)
