@@ -48,6 +48,7 @@ class Expected(NamedTuple):
     tolerance  (samples, n_L), the largest difference that rounding explains; 0 where `exact`
     labels     (samples,), index of the answered class
     scale      logits * scale are in the units of the network's own outputs; None if they are not comparable
+    independent  whether a sample's answer is the same whatever samples came before
     """
 
     logits: Array
@@ -55,6 +56,7 @@ class Expected(NamedTuple):
     exact: bool
     labels: Array
     scale: float | None = 1.0
+    independent: bool = True
 
 
 class Outputs(NamedTuple):

@@ -46,7 +46,24 @@ FOREIGN = {
     "lava": {"lava_backend"},
     "onnx": {"exporters", "verify"},
     "onnxruntime": {"exporters", "verify"},
+    "h5py": {"exporters"},
     "torch": set[str](),
+    # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/runtimes import them
+    **{
+        name: set[str]()
+        for name in (
+            "nengo",
+            "nengo_loihi",
+            "nir",
+            "norse",
+            "rockpool",
+            "samna",
+            "sanafe",
+            "sinabs",
+            "snntorch",
+            "spikingjelly",
+        )
+    },
     "sklearn": set[str](),
     "click": {"cli"},
     "rich": {"cli"},

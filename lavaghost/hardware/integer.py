@@ -7,6 +7,8 @@ A new sample enters in every step and its result comes out `depth` steps later. 
 and sample i's output is exactly that of the static integer network. A shift rounds every delta down, so it is used
 only where the state would not fit the chip; then the history counts, and this module counts it too. The output's
 bias is added by the host, so that no bias needs more than its 16 bits.
+
+A format may shift what a hidden layer sends instead: delta(t) = (r(t) - r(t-1)) >> message_shift, with the same loss.
 """
 
 import math
@@ -32,12 +34,15 @@ class IntegerNetwork:
     """Integers of one network; `scales[k] * integer = rate` of layer k, from the input on.
 
     weights  (n_k, n_{k-1}) int32; biases (n_k,) int32, the output's is the host's; shifts, one per layer
+    message_shift, message_bits  of what a hidden layer sends; no shift and the state's bits, unless a format has them
     """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
     shifts: tuple[int, ...]
     scales: tuple[float, ...]
+    message_shift: int = 0
+    message_bits: int = STATE_BITS
 
     @property
     def depth(self) -> int:
@@ -119,5 +124,12 @@ def reference(net: IntegerNetwork, samples: Array, state_bits: int = STATE_BITS)
                 "train with more weight decay"
             )
         change = np.diff(act, axis=0, prepend=np.zeros_like(act[:1]))
+        if not last:
+            change >>= net.message_shift
+            if (largest := int(np.abs(change).max())) >= 2 ** (net.message_bits - 1):
+                raise SpecError(
+                    f"deploy: layer {k} sends {largest}, and a message has {net.message_bits} bits; scale the data "
+                    "down, or train with more weight decay"
+                )
     sums = np.cumsum(change, axis=0)[net.depth :]
     return sums + net.biases[-1]

@@ -78,9 +78,12 @@ class Case:
     def on(self, name: str | None) -> Agreement:
         """The verdict on runtime `name`, or on the usual one. Raises `ExportError` or `MissingError`."""
         runtime = runtimes.choose(self.exporter, name)
-        settings = {**self.settings, "exporter": self.exporter.name}
-        found = runtimes.run(runtime, self.file, self.raw, self.trained.network, settings)
-        return compare(self.exporter.name, runtime.name, found, self.expected, self.free, self.y)
+        settings, expected = {**self.settings, **runtime.settings}, self.expected
+        if runtime.settings:
+            expected = expect(self.exporter, self.trained, settings, self.raw)
+        given = {**settings, "exporter": self.exporter.name}
+        found = runtimes.run(runtime, self.file, self.raw, self.trained.network, given)
+        return compare(self.exporter.name, runtime.name, found, expected, self.free, self.y)
 
 
 def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Case:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,15 +42,19 @@ SLACK_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs a file: `script` in an environment of its own, or, where it is None, onnxruntime beside us."""
+    """What runs a file: `script` in an environment of its own, or, where it is None, onnxruntime beside us.
+
+    `settings` override those of the file: what this runtime decides where the format leaves it open.
+    """
 
     name: str
     script: Path | None
     how: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _script(name: str, how: str) -> Runtime:
-    return Runtime(name, FOLDER / f"run_{name.replace('-', '_')}.py", how)
+def _script(name: str, how: str, **settings: Any) -> Runtime:
+    return Runtime(name, FOLDER / f"run_{name.replace('-', '_')}.py", how, settings)
 
 
 RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
@@ -61,6 +65,14 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
             _script("onnx-reference", "the reference evaluator of ONNX, in numpy"),
             _script("openvino", "Intel OpenVINO, CPU"),
             _script("tract", "tract, an inference engine in Rust"),
+            _script("netx", "lava-dl netx in Lava's fixed-point simulator"),
+            _script("sanafe", "SANA-FE on its Loihi 1, with energy and time"),
+            _script("nengo-loihi", "nengo-loihi's emulator of Loihi 1, on a SANA-FE file"),
+            _script("norse", "Norse, PyTorch"),
+            _script("sinabs", "Sinabs, PyTorch"),
+            _script("spikingjelly", "SpikingJelly, PyTorch"),
+            _script("snntorch", "snnTorch, PyTorch"),
+            _script("rockpool", "Rockpool, PyTorch; resets by the threshold", reset="soft"),
         )
     }
 )
