@@ -25,9 +25,8 @@ from benchmarks.machine import describe, headline
 from benchmarks.tables import Table, span
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.phases import Lessons
 from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.proc.io.process import TeachingSource
 from lavaghost.lava_backend.quiet import quiet
 from lavaghost.lava_backend.session import Session, configuration
 from lavaghost.learning.online import Course, course, learn, online_epoch
@@ -64,13 +63,8 @@ class Case:
         """Seconds per step, seconds of start-up, OS processes and their memory in MiB, of a model."""
         trials = max(1, steps // self.steps)
         with quiet():
-            ghosts = ghost_network(self.network, self.params, self.course, record=record)
-            source = TeachingSource(
-                samples=X, targets=Y, order=lambda trial: trial % 64, clock=Clock(self.network, self.course)
-            )
-        source.x_out.connect(ghosts.x_in)
-        source.y_out.connect(ghosts.y_in)
-        source.nudge_out.connect(ghosts.nudge_in)
+            lessons = Lessons(X, Y, lambda trial: trial % 64)
+            ghosts = ghost_network(self.network, self.params, self.course, lessons=lessons, record=record)
         start = time.perf_counter()
         with Session(ghosts, configuration(model)) as session:
 

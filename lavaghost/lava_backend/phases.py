@@ -1,7 +1,9 @@
 """Where a Lava time step lies in its trial. Each process counts for itself; nobody sends control messages."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from lavaghost.arithmetic import Array
 from lavaghost.errors import LavaError
 from lavaghost.learning.integer_online import Plan
 from lavaghost.spec import Network
@@ -46,6 +48,19 @@ class Clock:
             step == self.free - 1,
             self.teaches and step == self.steps - 1,
         )
+
+
+class Lessons(NamedTuple):
+    """Training samples that a network presents to itself, trial by trial.
+
+    samples   (n, n_0) input rates, or messages in integers
+    targets   (n, n_L) their targets, one-hot
+    order     the row of a trial
+    """
+
+    samples: Array
+    targets: Array
+    order: Callable[[int], int]
 
 
 def trial_steps(network: Network, course: Plan | None) -> int:

@@ -1,6 +1,6 @@
 """A run of online learning on Lava as the host sees it: what it starts, keeps, measures and saves.
 
-The data set sits in a source process, the network is a `GhostNetwork`, and what the host wants to know comes
+The network is a `GhostNetwork` that presents the data set to itself, and what the host wants to know comes
 through pipes while the run goes on: the parameters, several times an epoch, and what is recorded. `train` says what
 is different in floating point and in integers (`Kind`).
 """
@@ -19,7 +19,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.exports import unflat
-from lavaghost.lava_backend.phases import Clock, trial_steps
+from lavaghost.lava_backend.phases import Lessons, trial_steps
 from lavaghost.lava_backend.record import Recorder
 from lavaghost.lava_backend.runner import Model, default_timeout_s
 from lavaghost.learning.integer_online import Plan
@@ -157,7 +157,6 @@ class Log:
 def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
     """Trials `first` and all later ones, on Lava."""
     from lavaghost.lava_backend.proc.ghost.process import ghost_network
-    from lavaghost.lava_backend.proc.io.process import TeachingSource
     from lavaghost.lava_backend.quiet import quiet
     from lavaghost.lava_backend.session import Session, configuration
 
@@ -165,19 +164,16 @@ def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
     plan, arith, fixed = kind.plan, kind.arith, isinstance(kind.arith, Loihi)
     due = export_plan(plan, log.per_epoch, kind.epochs, settings.looks, first)
     samples, targets = arith.input(data.x_train), arith.array(np.eye(data.n_classes)[data.y_train])
+    lessons = Lessons(
+        samples.astype(np.int32) if fixed else samples,
+        targets.astype(np.int32) if fixed else targets,
+        Order(kind.seed, len(data.x_train), log.per_epoch, plan.pretrain),
+    )
+    layers = log.recorder.layers
     with quiet():
-        source = TeachingSource(
-            samples=samples.astype(np.int32) if fixed else samples,
-            targets=targets.astype(np.int32) if fixed else targets,
-            order=Order(kind.seed, len(data.x_train), log.per_epoch, plan.pretrain),
-            clock=Clock(network, plan, first),
+        ghosts = ghost_network(
+            network, log.params, plan, arith, first=first, lessons=lessons, export_after=due, record=layers
         )
-        layers = log.recorder.layers
-        ghosts = ghost_network(network, log.params, plan, arith, first=first, export_after=due, record=layers)
-    source.x_out.connect(ghosts.x_in)
-    source.y_out.connect(ghosts.y_in)
-    source.nudge_out.connect(ghosts.nudge_in)
-
     steps = trial_steps(network, plan)
     at_once = max(1, STEPS_AT_ONCE // steps)
     waiting, recorded = iter(due), iter(range(first, log.total))

@@ -6,6 +6,7 @@
     down1..      B_k: from layer k + 1 onto layer k
     copy1..      G_k: from layer k onto its ghosts
     inhibit1..   I_k: from the ghosts onto layer k; online ghosts are linked one-to-one instead
+    source       presents the lessons, if the network has any
     exporter     reads parameters for the host, if it wants any
 
 Connections that learn are Lava's LearningDense with a rule of Loihi's learning engine; all others are Dense. The
@@ -37,6 +38,7 @@ from lavaghost.lava_backend.proc.cells.process import (
     Probe,
 )
 from lavaghost.lava_backend.proc.ghost.process import CLASSES, LETTERS, GhostNetwork
+from lavaghost.lava_backend.proc.io.process import TeachingSource
 from lavaghost.lava_backend.proc.reader.process import exporter
 from lavaghost.lava_backend.rules import Product, compile_rule, learning_rule, split_step
 from lavaghost.learning.integer_online import IntegerCourse
@@ -159,9 +161,13 @@ class DecomposedGhostModel(AbstractSubProcessModel):
 
     def _links(self, proc: Any) -> None:
         part, depth = self.parts, self.network.depth
-        proc.in_ports.x_in.connect(part["up1"].s_in)
-        proc.in_ports.y_in.connect(part[f"layer{depth}"].y_in)
-        proc.in_ports.nudge_in.connect(part[f"layer{depth}"].nudge_in)
+        sent = (proc.in_ports.x_in, proc.in_ports.y_in, proc.in_ports.nudge_in)
+        if (lessons := proc.proc_params["lessons"]) is not None:
+            part["source"] = source = TeachingSource(**lessons._asdict(), clock=self.clock)
+            sent = (source.x_out, source.y_out, source.nudge_out)
+        sent[0].connect(part["up1"].s_in)
+        sent[1].connect(part[f"layer{depth}"].y_in)
+        sent[2].connect(part[f"layer{depth}"].nudge_in)
         part[f"layer{depth}"].s_out.connect(proc.out_ports.r_out)
         for k in range(1, depth + 1):
             layer = part[f"layer{k}"]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
@@ -23,7 +22,7 @@ from lavaghost.dynamics.parameters import shapes
 from lavaghost.engines import Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava_backend.exports import flat, layer_record
-from lavaghost.lava_backend.phases import Clock, check_nudge
+from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.ghost.process import (
     CLASSES,
     LETTERS,
@@ -32,6 +31,7 @@ from lavaghost.lava_backend.proc.ghost.process import (
     membranes,
     var_names,
 )
+from lavaghost.lava_backend.proc.ghost.senses import Seeing
 from lavaghost.learning.online import Course, learn
 from lavaghost.spec import Network
 
@@ -39,7 +39,7 @@ ARITH = Float()
 ARRAY = LavaPyType(np.ndarray, float)
 
 
-class FusedGhostModel(PyLoihiProcessModel):
+class FusedGhostModel(Seeing):
     """What the models of all depths share."""
 
     x_in: Any = LavaPyType(PyInPort.VEC_DENSE, float)
@@ -67,19 +67,18 @@ class FusedGhostModel(PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         """One step of a trial; `r_out` sends the output rates that it ends with."""
-        x, target, nudged = self.x_in.recv(), self.y_in.recv(), self.nudge_in.recv()
         phase = self.clock.at(self.time_step)
-        check_nudge(bool(nudged[0]), phase)
+        x, target = self.see(phase)
         if self.net is None:
             self.net = self._wiring()  # Vars have no values before the first step
-        if phase.reset or self.stale or not np.array_equal(x, self.x):
+        if phase.reset or self.stale or not (x is self.x or np.array_equal(x, self.x)):
             # the input is the same in a whole trial, as a rule
-            self.x, self.drive = x, ARITH.synapse(self.net.weights[0], x[np.newaxis])
+            self.x, self.drive = x, ARITH.synapse(self.net.weights[0], ARITH.array(x)[np.newaxis])
             self.stale = False
         if phase.reset:
             self.state = start_trial(self.net, self.drive, ARITH)
         else:
-            goal = target[np.newaxis] if phase.nudged else None
+            goal = None if target is None else target[np.newaxis]
             self.state = network_step(self.net, self.state, self.drive, goal, ARITH)
         for name, membrane in membranes(self.state).items():
             setattr(self, name, membrane)
@@ -91,7 +90,7 @@ class FusedGhostModel(PyLoihiProcessModel):
 
     def _teach(self, course: Course, number: int) -> None:
         """The end of a trial: learn from it, and tell the host."""
-        trial = self.engine.finished(self.x[np.newaxis], self.free_state, self.state)
+        trial = self.engine.finished(ARITH.array(self.x)[np.newaxis], self.free_state, self.state)
         learn(course, number, trial, self.params)
         if self.net is not None:
             self._copy(self.net)

@@ -8,7 +8,6 @@ Lava executes this file anew for each compilation: it defines classes and does n
 from typing import Any
 
 import numpy as np
-from lava.magma.core.model.py.model import PyLoihiProcessModel
 
 from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters
@@ -16,20 +15,18 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.dynamics.parameters import shapes
 from lavaghost.lava_backend.exports import flat, layer_record
 from lavaghost.lava_backend.models import STATE, both
-from lavaghost.lava_backend.phases import Clock, check_nudge
+from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.ghost.process import CLASSES, LETTERS, GhostNetwork, var_names
+from lavaghost.lava_backend.proc.ghost.senses import Seeing
 from lavaghost.learning.integer_network import IntegerNetwork, real_parameters
 from lavaghost.learning.integer_online import IntegerCourse
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
 
 
-class FixedGhostModel(PyLoihiProcessModel):
+class FixedGhostModel(Seeing):
     """What the models of all depths share."""
 
-    x_in: Any
-    y_in: Any
-    nudge_in: Any
     r_out: Any
     params_out: Any
     record_out: Any
@@ -47,15 +44,14 @@ class FixedGhostModel(PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         """One step of a trial; `r_out` sends the output's membrane."""
-        x, target, nudged = self.x_in.recv(), self.y_in.recv(), self.nudge_in.recv()
         phase = self.clock.at(self.time_step)
-        check_nudge(bool(nudged[0]), phase)
+        x, target = self.see(phase)
         # Vars have no values before the first step
         integers = self.integers = self.integers or self._network()
         if phase.reset:
             integers.reset(x)
         else:
-            integers.step(target if phase.nudged else None)
+            integers.step(target)
         if phase.free_end:
             integers.keep_free()
             if self.record:
