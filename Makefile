@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
 UV := .tools/bin/uv
@@ -71,7 +71,7 @@ verify-all: .venv/.done ## Export to every target, run each on every runtime, wr
 	.venv/bin/lavaghost verify --all --model out/demo/model.yaml --dataset digits --write docs/exports.md
 
 .PHONY: test
-test: .venv/.done ## Run all tests (PYTEST_ARGS="-n 2 -k ghost" passes arguments on)
+test: .venv/.done ## Run all tests, two at a time (PYTEST_ARGS="-k ghost" for other arguments)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-new

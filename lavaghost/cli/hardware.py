@@ -1,5 +1,6 @@
 """Commands about chips: `map`, `hardware` and `deploy`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
     "--apply", "apply", is_flag=True, help="Apply the remedies: split layers, use all cores, fewer bits."
 )
 @click.option("--plot", type=PATH, help="Draw the placement into this .png or .svg file.")
+@click.option("--keep", is_flag=True, help="Keep the placement in the saved network; its bundle carries it.")
 @_json
 @click.pass_context
 def map_command(
@@ -58,6 +60,7 @@ def map_command(
     no_split: bool,
     apply: bool,
     plot: Path | None,
+    keep: bool,
     as_json: bool,
 ) -> int:
     """Place the network MODEL on a chip and estimate its cost.
@@ -80,6 +83,8 @@ def map_command(
         from lavaghost.hardware.draw import draw
 
         values["plot"] = str(draw(report, plot))
+    if keep and report.mapping.fits:
+        values["kept"] = str(_keep(model, hardware.name, report.kept()))
     if as_json:
         emit(values, True, "")
     else:
@@ -107,6 +112,16 @@ def _measured(model: Path, dataset: str, phase: Phase, limit: int) -> Activity:
     x, y = data.x_train[:limit], data.y_train[:limit]
     target = np.eye(data.n_classes)[y] if phase == "learning" else None
     return measure(trained.network, trained.params, x, target)
+
+
+def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
+    """Save the network again, with where it goes on the chip `name`."""
+    from lavaghost.trained import TrainedNetwork
+
+    trained = TrainedNetwork.load(model)
+    mappings = {**trained.record.get("mappings", {}), name: placement}
+    folder = model if model.is_dir() else model.parent
+    return replace(trained, record={**trained.record, "mappings": mappings}).save(folder)
 
 
 def _show(report: Report, values: dict[str, Any]) -> None:

@@ -79,6 +79,12 @@ class Report:
             "tested_on_hardware": False,
         }
 
+    def kept(self) -> dict[str, Any]:
+        """What a saved network keeps of it: which units lie on which core."""
+        slices = [[[s.population, s.start, s.stop] for s in core.slices] for core in self.mapping.cores]
+        cores = [{"core": n, "slices": found} for n, found in zip(self.positions(), slices, strict=True)]
+        return {"phase": self.phase, "weight_bits": self.mapping.plan.weight_bits, "cores": cores}
+
     def positions(self) -> list[int]:
         """The physical core of each placed one; in order where the chip's mesh is not known."""
         if self.traffic is None or self.traffic.position is None:

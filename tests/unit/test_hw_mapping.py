@@ -259,6 +259,20 @@ def test_pictures(tmp_path: Path) -> None:
         draw(make(DIGITS, load("xylo_a2"), "inference", Plan()), tmp_path / "a.png")
 
 
+def test_a_bundle_carries_where_it_goes(tmp_path, capsys) -> None:
+    params = initial_parameters(DIGITS, 0).astype(np.float32)
+    own = TrainedNetwork(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(tmp_path)
+    for chip in ("loihi1", "lava_cpu", "xylo_a2"):
+        map_command.main([str(own), "--hardware", chip, "--keep", "--json"], standalone_mode=False)
+        assert ("kept" in json.loads(capsys.readouterr().out)) == (chip != "xylo_a2")
+    again = TrainedNetwork.load(own)
+    assert set(again.record["mappings"]) == {"loihi1", "lava_cpu"}
+    kept = again.record["mappings"]["loihi1"]
+    placed = {(name, i) for core in kept["cores"] for name, a, b in core["slices"] for i in range(a, b)}
+    assert placed == {("hidden.1", i) for i in range(20)} | {("output", i) for i in range(10)}
+    np.testing.assert_array_equal(again.params.weights[0], params.weights[0])
+
+
 def test_hardware_lists_sources(capsys) -> None:
     hardware_command.main(["--json"], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
