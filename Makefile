@@ -65,10 +65,10 @@ demo: .venv/.done ## Train, check and export a small network into out/demo
 	.venv/bin/lavaghost demo --out out/demo
 
 .PHONY: verify-all
-verify-all: .venv/.done ## Export to every target, run each on every runtime, write the matrix into docs/exports.md
+verify-all: .venv/.done ## Export to every target, run each on every runtime, write the matrix into docs/results.md
 	@test -f out/demo/model.yaml || .venv/bin/lavaghost train --dataset digits --layers 128 --epochs 30 \
 		--batch-size 32 --out out/demo
-	.venv/bin/lavaghost verify --all --model out/demo/model.yaml --dataset digits --write docs/exports.md
+	.venv/bin/lavaghost verify --all --model out/demo/model.yaml --dataset digits --write docs/results.md
 
 .PHONY: test
 test: .venv/.done ## Run all tests, two at a time (PYTEST_ARGS="-k ghost" for other arguments)

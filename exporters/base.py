@@ -241,9 +241,7 @@ def export(
 
 def _with_sidecar(report: ExportReport, path: Path) -> ExportReport:
     try:
-        beside, data = sidecar.write(
-            path, report.exporter, report.options, report.settings, list(report.carries)
-        )
+        beside, data = sidecar.write(path, report.exporter, report.options, report.settings, report.carries)
     except LavaGhostError:
         # a file that nothing can be said about is no result
         for written in report.paths:

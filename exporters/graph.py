@@ -14,7 +14,8 @@ own, and `tensor` and `transposed` say whose numbers these are. An exporter tran
     for node in lower(trained).feedforward:
         translate(node, build)
 
-A kind without a translation is an `ExportError` that names node, format and what to register.
+Formats that quantise, and those of spiking neurons, translate to a `Chain` first (`exporters.chain`). A kind without a
+translation is an `ExportError` that names node, format and what to register.
 """
 
 import functools
@@ -121,12 +122,11 @@ class Graph:
 
     @property
     def feedforward(self) -> tuple[Node, ...]:
-        """The nodes of the feedforward pass alone, in order."""
+        """The nodes of the feedforward pass, in order: all but ghosts, feedback, and what leads to or from ghosts."""
         return tuple(
             node
             for node in self.nodes
-            if isinstance(node, Input | Rates | Output)
-            or (isinstance(node, Dense) and node.kind == "feedforward")
+            if not isinstance(node, Ghosts | Direct) and getattr(node, "kind", "feedforward") == "feedforward"
         )
 
 
@@ -172,8 +172,9 @@ def _projection(entry: Projection, arrays: dict[str, Array]) -> Node:
     )
 
 
+@functools.cache
 def lowering(target: str) -> "functools._SingleDispatchCallable[None]":
-    """A new function `translate(node, build)` for format `target`, to which node kinds are registered."""
+    """The function `translate(node, build)` of format `target`, to which node kinds are registered."""
 
     @functools.singledispatch
     def translate(node: Any, build: Any) -> None:
@@ -181,7 +182,7 @@ def lowering(target: str) -> "functools._SingleDispatchCallable[None]":
         name = getattr(node, "name", "?")
         raise ExportError(
             f"exporter {target!r} has no lowering for node {name!r} of kind {kind}; register a function of "
-            f"({kind}, build) with its translate.register, or use another exporter"
+            f"({kind}, build) with lowering({target!r}).register, or use another exporter"
         )
 
     return translate

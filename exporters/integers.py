@@ -26,8 +26,8 @@ from pydantic import Field
 
 from lavaghost.arithmetic import Array
 from lavaghost.errors import ExportError, join_faults
+from lavaghost.exporters.chain import Chain
 from lavaghost.spec import Spec
-from lavaghost.trained import TrainedNetwork
 
 TOP = 255
 WHOLE = 1e-3
@@ -69,12 +69,11 @@ def weight_unit(weights: Array, bits: int) -> float:
     return (largest if largest > 0 else 1.0) / (2 ** (bits - 1) - 1)
 
 
-def rate_tops(trained: TrainedNetwork, x: Array, percentile: float) -> list[float]:
+def rate_tops(net: Chain, x: Array, percentile: float) -> list[float]:
     """The percentile of the positive rates of each hidden layer on `x (samples, n_0)`; 1.0 for a silent layer."""
     tops, rate = [], np.asarray(x, np.float64)
-    pairs = list(zip(trained.params.weights, trained.params.biases, strict=True))
-    for w, b in pairs[:-1]:
-        rate = np.clip(rate @ w.T.astype(np.float64) + b, 0.0, trained.network.r_max)
+    for w, b in net.layers[:-1]:
+        rate = np.clip(rate @ w.T.astype(np.float64) + b, 0.0, net.r_max)
         active = rate[rate > 0]
         tops.append(float(np.percentile(active, percentile)) if active.size else 1.0)
     return tops
@@ -89,34 +88,36 @@ def input_range(raw: Array) -> tuple[float, int]:
     return factor, int(np.rint(-low * factor))
 
 
-def calibrate(trained: TrainedNetwork, x: Array, options: QuantizeOptions) -> dict[str, Any]:
+def ranges(net: Chain, x: Array, options: QuantizeOptions) -> tuple[dict[str, Any], list[float]]:
+    """The settings of the input and of the weights, and `rate_tops`, from rates `x (samples, n_0)`."""
+    factor, zero = input_range(np.asarray(x, np.float64) / net.scale)
+    settings = {"weight_bits": options.weight_bits, "input_factor": factor, "input_zero": zero}
+    return settings, rate_tops(net, x, options.percentile)
+
+
+def calibrate(net: Chain, x: Array, options: QuantizeOptions) -> dict[str, Any]:
     """The settings from which `integers` makes the network, with ranges from rates `x (samples, n_0)`."""
-    factor, zero = input_range(np.asarray(x, np.float64) / trained.input_scale)
-    unit = trained.input_scale / factor
+    settings, tops = ranges(net, x, options)
+    unit = net.scale / settings["input_factor"]
     shifts = []
-    weights = trained.params.weights
-    for w, top in zip(weights, rate_tops(trained, x, options.percentile), strict=False):
+    for w, top in zip(net.weights, tops, strict=False):
         unit *= weight_unit(w, options.weight_bits)
         shift = max(0, int(np.ceil(np.log2(top / (TOP * unit)))))
         shifts.append(min(shift, 30))
         unit *= 2.0 ** shifts[-1]
-    return {
-        "weight_bits": options.weight_bits,
-        "input_factor": factor,
-        "input_zero": zero,
+    return settings | {
         "shifts": shifts,
-        "logit_unit": unit * weight_unit(weights[-1], options.weight_bits),
+        "logit_unit": unit * weight_unit(net.weights[-1], options.weight_bits),
     }
 
 
-def integers(trained: TrainedNetwork, settings: Mapping[str, Any]) -> Integers:
-    """The integers of `trained`. Raises `ExportError` with every layer whose sums can leave 32 bits."""
+def integers(net: Chain, settings: Mapping[str, Any]) -> Integers:
+    """The integers of `net`. Raises `ExportError` with every layer whose sums can leave 32 bits."""
     bits, zero = int(settings["weight_bits"]), int(settings["input_zero"])
     factor, shifts = np.float32(settings["input_factor"]), [int(shift) for shift in settings["shifts"]]
-    unit = trained.input_scale / float(factor)
+    unit = net.scale / float(factor)
     units, weights, biases, tops, faults = [unit], [], [], [], []
-    pairs = zip(trained.params.weights, trained.params.biases, [*shifts, None], strict=True)
-    for k, (w, b, shift) in enumerate(pairs, start=1):
+    for k, ((w, b), shift) in enumerate(zip(net.layers, [*shifts, None], strict=True), start=1):
         scale = weight_unit(w, bits)
         unit *= scale
         weights.append(np.rint(w.astype(np.float64) / scale).astype(np.int64))
@@ -126,7 +127,7 @@ def integers(trained: TrainedNetwork, settings: Mapping[str, Any]) -> Integers:
         if shift is not None:
             bias += 2**shift // 2
             unit *= 2.0**shift
-            tops.append(int(max(1, min(TOP, np.rint(min(trained.network.r_max / unit, TOP))))))
+            tops.append(int(max(1, min(TOP, np.rint(min(net.r_max / unit, TOP))))))
         units.append(unit)
         biases.append(bias.astype(np.int64))
         if (most := largest_sum(weights[-1], biases[-1])) > LARGEST:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lavaghost.arithmetic import Array
-from lavaghost.dynamics import Parameters
 from lavaghost.errors import ExportError
+from lavaghost.exporters.chain import Chain
 from lavaghost.hardware.integer import HEADROOM, STATE_BITS, IntegerNetwork
 
 SHIFT = 6
@@ -26,7 +26,7 @@ LARGEST_STATE = float(1 << STATE_BITS - 1)
 LARGEST_MESSAGE = float(1 << MESSAGE_BITS - 1)
 
 
-def calibrate(params: Parameters, x: Array, levels: tuple[float, int], weight: int) -> dict[str, Any]:
+def calibrate(net: Chain, x: Array, levels: tuple[float, int], weight: int) -> dict[str, Any]:
     """`units`, r per integer of the state of each layer, and `always_on`, from samples `x (samples, n_0)`.
 
     levels  (r_0 per integer, largest integer) of the input; weight: the largest integer of a weight
@@ -36,8 +36,8 @@ def calibrate(params: Parameters, x: Array, levels: tuple[float, int], weight: i
     message, rate = levels[0] / 2**SHIFT, x.astype(np.float64)
     units: list[float] = []
     always_on = 0
-    for k, (w, b) in enumerate(zip(params.weights, params.biases, strict=True), start=1):
-        last = k == len(params.weights)
+    for k, (w, b) in enumerate(net.layers, start=1):
+        last = k == len(net.layers)
         drive = rate @ w.T.astype(np.float64)
         rate = np.maximum(drive + b, 0.0)
         state = max(float(np.abs(drive).max()), float(np.abs(drive + b).max()))
@@ -60,16 +60,16 @@ def calibrate(params: Parameters, x: Array, levels: tuple[float, int], weight: i
     return {"units": units, "always_on": always_on}
 
 
-def network(params: Parameters, settings: Mapping[str, Any]) -> IntegerNetwork:
+def network(net: Chain, settings: Mapping[str, Any]) -> IntegerNetwork:
     """The integers, the always-on unit as the last one of the last hidden layer; output biases are 0."""
     message, always_on = settings["input"] / 2**SHIFT, settings["always_on"]
     weights, biases, scales = [], [], [message]
-    for w, b, unit in zip(params.weights, params.biases, settings["units"], strict=True):
+    for (w, b), unit in zip(net.layers, settings["units"], strict=True):
         weights.append(np.rint(w.astype(np.float64) * (message / unit)).astype(np.int32))
         biases.append(np.rint(b.astype(np.float64) / (unit * BIAS)).astype(np.int32) * BIAS)
         message = unit * 2**SHIFT
         scales.append(message)
-    column = np.rint(params.biases[-1].astype(np.float64) / (settings["units"][-1] * always_on * 2**SHIFT))
+    column = np.rint(net.biases[-1].astype(np.float64) / (settings["units"][-1] * always_on * 2**SHIFT))
     weights[-1] = np.column_stack([weights[-1], column.astype(np.int32)])
     weights[-2] = np.vstack([weights[-2], np.zeros_like(weights[-2][:1])])
     biases[-2] = np.append(biases[-2], np.int32(always_on * BIAS))

@@ -27,7 +27,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lavaghost.arithmetic import Array
-from lavaghost.dynamics import Parameters
+from lavaghost.exporters.chain import Chain
 
 Reset = Literal["hard", "soft"]
 Code = Literal["current", "spikes"]
@@ -102,7 +102,7 @@ def input_levels(x: Array, input_scale: float, bits: int) -> tuple[float, int]:
 
 
 def calibrate(
-    params: Parameters, x: Array, percentile: float, limits: Limits, levels: tuple[float, int], code: Code
+    net: Chain, x: Array, percentile: float, limits: Limits, levels: tuple[float, int], code: Code
 ) -> Scales:
     """Units and thresholds from training samples `x (samples, n_0)`; each unit is the finest that `limits` allow."""
     scale, top = levels
@@ -110,7 +110,7 @@ def calibrate(
     rate = x.astype(np.float64)
     units: list[float] = []
     thresholds: list[int] = []
-    for k, (w, b) in enumerate(zip(params.weights, params.biases, strict=True), start=1):
+    for k, (w, b) in enumerate(net.layers, start=1):
         weights, biases = w.astype(np.float64), b.astype(np.float64)
         largest = np.abs(weights) * arriving
         # the sum of all magnitudes is what no order of adding exceeds; spikes may all come at once, samples may not
@@ -121,7 +121,7 @@ def calibrate(
             HEADROOM * float((summed + np.abs(biases)).max()) / limits.drive,
         ]
         rate = np.maximum(rate @ weights.T + biases, 0.0)
-        if k < len(params.weights):
+        if k < len(net.layers):
             theta = float(np.percentile(rate, percentile)) or float(rate.max()) or 1.0
             needed.append(theta / limits.threshold)
             units.append(max(needed))
@@ -132,12 +132,12 @@ def calibrate(
     return Scales(scale, top, code, tuple(units), tuple(thresholds))
 
 
-def spiking(params: Parameters, scales: Scales) -> Spiking:
-    """The integers of `params`: W_k rate_{k-1} / unit_k and b_k / unit_k, rounded to nearest."""
+def spiking(net: Chain, scales: Scales) -> Spiking:
+    """The integers of `net`: W_k rate_{k-1} / unit_k and b_k / unit_k, rounded to nearest."""
     arriving = scales.input * (scales.top if scales.code == "spikes" else 1)
     weights, biases = [], []
     thresholds = (*(theta + 0.5 for theta in scales.thresholds), 0.0)
-    for w, b, unit, theta in zip(params.weights, params.biases, scales.units, thresholds, strict=True):
+    for (w, b), unit, theta in zip(net.layers, scales.units, thresholds, strict=True):
         weights.append(np.rint(w.astype(np.float64) * (arriving / unit)))
         biases.append(np.rint(b.astype(np.float64) / unit))
         arriving = theta * unit

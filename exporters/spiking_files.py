@@ -13,8 +13,9 @@ from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError
 from lavaghost.exporters.base import Carried, Expected, Exporter, ExportReport
+from lavaghost.exporters.carried import feedforward_carries, measured_on
+from lavaghost.exporters.chain import Chain
 from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.exporters.onnx_file import feedforward_carries, measured_on
 from lavaghost.exporters.spiking import (
     Code,
     Limits,
@@ -28,7 +29,7 @@ from lavaghost.exporters.spiking import (
     spiking,
 )
 from lavaghost.files import write_atomic
-from lavaghost.spec import Network, Spec
+from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 
 WEIGHT_BITS = 8
@@ -49,34 +50,22 @@ class SpikingOptions(Spec):
     """Of a sample; raw data that are smaller integers are taken as they are."""
 
 
-def refuse(network: Network, exporter: str) -> None:
-    """Raise `ExportError` for a rate function that spiking and sigma-delta neurons do not have."""
-    if network.activation != "relu" or network.saturation is not None:
-        saturating = f"relu with saturation {network.saturation}"
-        what = saturating if network.activation == "relu" else network.activation
-        raise ExportError(
-            f"exporter {exporter!r} has no neuron for {what}, only for relu; train with --activation relu and no "
-            "--saturation, or use exporter 'onnx'"
-        )
-
-
 def convert(
-    trained: TrainedNetwork, data: Dataset, options: SpikingOptions, limits: Limits, code: Code = "current"
+    net: Chain, data: Dataset, options: SpikingOptions, limits: Limits, code: Code = "current"
 ) -> dict[str, Any]:
-    """The settings of an integrate-and-fire file of `trained`, calibrated on the training samples of `data`."""
+    """The settings of an integrate-and-fire file of `net`, calibrated on the training samples of `data`."""
     x = data.x_train[:CALIBRATION]
     limits = Limits(2 ** (options.weight_bits - 1) - 1, limits.bias, limits.threshold, limits.drive)
-    levels = input_levels(x, trained.input_scale, options.input_bits)
-    scales = calibrate(trained.params, x, options.percentile, limits, levels, code)
-    return {"steps": options.steps, "reset": "hard", "factor": trained.input_scale / scales.input} | asdict(
-        scales
-    )
+    levels = input_levels(x, net.scale, options.input_bits)
+    scales = calibrate(net, x, options.percentile, limits, levels, code)
+    first = {"steps": options.steps, "reset": "hard", "factor": net.scale / scales.input}
+    return first | asdict(scales)
 
 
-def network(trained: TrainedNetwork, settings: Mapping[str, Any]) -> Spiking:
+def network(net: Chain, settings: Mapping[str, Any]) -> Spiking:
     """The integers of a file with these settings."""
     names = Scales.__dataclass_fields__
-    return spiking(trained.params, Scales(**{name: settings[name] for name in names}))
+    return spiking(net, Scales(**{name: settings[name] for name in names}))
 
 
 def samples(raw: Array, settings: Mapping[str, Any]) -> Array:
@@ -85,7 +74,7 @@ def samples(raw: Array, settings: Mapping[str, Any]) -> Array:
 
 
 def run(
-    trained: TrainedNetwork,
+    net: Chain,
     settings: Mapping[str, Any],
     raw: Array,
     limit: float = np.inf,
@@ -101,7 +90,7 @@ def run(
     inputs: Iterable[Array] = repeat(held, settings["steps"])
     if settings["code"] == "spikes":
         inputs = regular_spikes(held, settings["top"], settings["steps"])
-    found = simulate(network(trained, settings), inputs, settings["reset"], limit, delayed=delayed)
+    found = simulate(network(net, settings), inputs, settings["reset"], limit, delayed=delayed)
     if found.largest > most:
         raise ExportError(
             f"the readout reaches {found.largest:.0f}, and the voltage of an output holds {most:.0f}; export with "

@@ -17,6 +17,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError
 from lavaghost.exporters import hdf5, sigma_delta, spiking_files
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
+from lavaghost.exporters.chain import chain, rectifying
 from lavaghost.exporters.spiking import Limits, input_levels
 from lavaghost.exporters.spiking_files import SpikingOptions
 from lavaghost.hardware.integer import reference
@@ -59,23 +60,23 @@ class SigmaDeltaExporter:
         self, trained: TrainedNetwork, path: Path, options: SigmaDeltaOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
-        spiking_files.refuse(trained.network, self.name)
+        net = chain(trained, self.name)
         data = calibrated(self, calibration)
-        levels = input_levels(data.x_train, trained.input_scale, options.input_bits)
-        found = sigma_delta.calibrate(trained.params, data.x_train, levels, LARGEST_WEIGHT)
+        levels = input_levels(data.x_train, net.scale, options.input_bits)
+        found = sigma_delta.calibrate(net, data.x_train, levels, LARGEST_WEIGHT)
         settings = {
             "input": levels[0],
             "top": levels[1],
-            "factor": trained.input_scale / levels[0],
+            "factor": net.scale / levels[0],
             **found,
         }
-        net = sigma_delta.network(trained.params, settings)
+        whole = sigma_delta.network(net, settings)
         last = {"type": "SDNN", "sigma_output": True, "vThMant": 0, "activation": "relu"}
         layers = [
-            _dense(w, b // sigma_delta.BIAS if k < net.depth else None, DELTA if k < net.depth else last)
-            for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1)
+            _dense(w, b // sigma_delta.BIAS if k < whole.depth else None, DELTA if k < whole.depth else last)
+            for k, (w, b) in enumerate(zip(whole.weights, whole.biases, strict=True), start=1)
         ]
-        file = _file(trained.network.layers[0], layers, neuron=DELTA)
+        file = _file(whole.weights[0].shape[1], layers, neuron=DELTA)
         packed = hdf5.pack(self.name, file)
         return spiking_files.write(
             self, trained, path, packed, settings, data, "sigma-delta neurons with a relu"
@@ -83,7 +84,7 @@ class SigmaDeltaExporter:
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: `lavaghost.hardware.integer.reference`; samples in their order, since states go on."""
-        net = sigma_delta.network(trained.params, settings)
+        net = sigma_delta.network(chain(trained, self.name), settings)
         samples = spiking_files.samples(raw, settings)
         sums = reference(net, samples.astype(np.int64) << sigma_delta.SHIFT)
         # a hidden message keeps what it rounds off in the state above, for the samples that follow
@@ -105,16 +106,16 @@ class CubaExporter:
         self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
-        spiking_files.refuse(trained.network, self.name)
+        net = chain(trained, self.name)
         data = calibrated(self, calibration)
-        settings = spiking_files.convert(trained, data, options, LIMITS)
-        net = spiking_files.network(trained, settings)
-        thresholds = [*(int(theta) for theta in net.thresholds), LARGEST_SUM]
+        settings = spiking_files.convert(net, data, options, LIMITS)
+        whole = spiking_files.network(net, settings)
+        thresholds = [*(int(theta) for theta in whole.thresholds), LARGEST_SUM]
         layers = [
             _dense(w, b, {**FIRE, "vThMant": theta})
-            for w, b, theta in zip(net.weights, net.biases, thresholds, strict=True)
+            for w, b, theta in zip(whole.weights, whole.biases, thresholds, strict=True)
         ]
-        file = _file(trained.network.layers[0], layers)
+        file = _file(whole.weights[0].shape[1], layers)
         file |= {"simulation/Ts": 1, "simulation/tSample": options.steps}
         packed = hdf5.pack(self.name, file)
         return spiking_files.write(
@@ -123,7 +124,9 @@ class CubaExporter:
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference in Lava's state of 24 bits."""
-        run = spiking_files.run(trained, settings, raw, LARGEST_VOLTAGE / ALIGN, most=LARGEST_SUM)
+        run = spiking_files.run(
+            chain(trained, self.name), settings, raw, LARGEST_VOLTAGE / ALIGN, most=LARGEST_SUM
+        )
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
@@ -158,5 +161,7 @@ def _dense(weights: Array, biases: Array | None, neuron: Mapping[str, Any]) -> d
     return layer if biases is None else layer | {"bias": biases.astype(np.float32)}
 
 
+rectifying("netx-sdnn")
+rectifying("netx-cuba")
 sdnn = SigmaDeltaExporter()
 cuba = CubaExporter()

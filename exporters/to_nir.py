@@ -26,6 +26,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError
 from lavaghost.exporters import hdf5, spiking_files
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
+from lavaghost.exporters.chain import chain, rectifying
 from lavaghost.exporters.spiking import Limits, Spiking, magnitude
 from lavaghost.exporters.spiking_files import SpikingOptions
 from lavaghost.spec import Spec
@@ -56,24 +57,25 @@ class NirExporter:
         self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
-        spiking_files.refuse(trained.network, self.name)
+        net = chain(trained, self.name)
         data = calibrated(self, calibration)
-        settings = spiking_files.convert(trained, data, options, LIMITS)
-        tree = graph(spiking_files.network(trained, settings), self.neuron)
+        settings = spiking_files.convert(net, data, options, LIMITS)
+        tree = graph(spiking_files.network(net, settings), self.neuron)
         packed = hdf5.pack(self.name, tree)
         activation = f"the rate of spikes in {options.steps} steps"
         return spiking_files.write(self, trained, path, packed, settings, data, activation)
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, whose sums float32 must hold without rounding."""
-        net = spiking_files.network(trained, settings)
-        largest = magnitude(net, spiking_files.samples(raw, settings), settings["steps"])
+        net = chain(trained, self.name)
+        whole = spiking_files.network(net, settings)
+        largest = magnitude(whole, spiking_files.samples(raw, settings), settings["steps"])
         if largest >= EXACT:
             raise ExportError(
                 f"exporter {self.name!r}: sums reach {largest:.3g}, and float32 is exact up to {EXACT}; export with "
                 "fewer steps, weight_bits or input_bits"
             )
-        run = spiking_files.run(trained, settings, raw)
+        run = spiking_files.run(net, settings, raw)
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
@@ -113,6 +115,8 @@ def _neuron(kind: str, size: int, theta: float) -> dict[str, Any]:
     return {"type": kind} | {key: np.full(size, value, np.float32) for key, value in values.items()}
 
 
+rectifying("nir-if")
+rectifying("nir-cubalif")
 integrate_and_fire = NirExporter(
     "nir-if",
     "IF",

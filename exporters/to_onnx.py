@@ -18,16 +18,10 @@ import onnx
 from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, NoOptions
+from lavaghost.exporters.carried import feedforward_carries
 from lavaghost.exporters.floats import float_expected
 from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
-from lavaghost.exporters.onnx_file import (
-    ONNX_RUNTIMES,
-    Build,
-    check_size,
-    feedforward_carries,
-    finish,
-    save,
-)
+from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 

@@ -10,7 +10,7 @@ u8 and u8 do not (onnxruntime, "Quantize ONNX models", U8S8 and reduce_range).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,11 @@ from onnx import TensorProto
 from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
-from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
+from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantization_gap
+from lavaghost.exporters.chain import chain, chaining
+from lavaghost.exporters.floats import raw_samples
 from lavaghost.exporters.integers import TOP, Integers, QuantizeOptions, calibrate, infer, integers, widths
-from lavaghost.exporters.onnx_file import (
-    MEASURED,
-    ONNX_RUNTIMES,
-    Build,
-    check_size,
-    feedforward_carries,
-    finish,
-    save,
-)
+from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 
@@ -58,91 +51,72 @@ class IntegerOnnxExporter:
         """See `Exporter`."""
         check_size(trained)
         data = calibrated(self, calibration)
-        settings = calibrate(trained, data.x_train, options)
-        net = integers(trained, settings)
+        net = chain(trained, self.name)
+        settings = calibrate(net, data.x_train, options)
+        whole = integers(net, settings)
         raw = raw_samples(data.x_train[:MEASURED], trained.input_scale)
-        gap = quantization_gap(trained, infer(net, raw) * net.units[-1], raw)
+        gap = quantization_gap(trained, infer(whole, raw) * whole.units[-1], raw)
         what = f"{len(raw)} training samples of {data.name}"
         weights = Carried(
-            "weights", "approximate", f"{options.weight_bits} bits, {widths(net)}; {gap} on {what}"
+            "weights", "approximate", f"{options.weight_bits} bits, {widths(whole)}; {gap} on {what}"
         )
-        rates = f"rates of 8 bits, Max 0 and Min {max(net.tops)}; {gap} on {what}"
+        rates = f"rates of 8 bits, Max 0 and Min {max(whole.tops)}; {gap} on {what}"
         carries = feedforward_carries(trained, data, weights, Carried("activation", "approximate", rates))
-        return save(graph(trained, net), path, self.name, carries, settings)
+        return save(graph(trained, whole), path, self.name, carries, settings)
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: integers, which must be equal."""
-        net = integers(trained, settings)
-        logits = infer(net, raw)
-        return Expected(logits, np.zeros(()), True, logits.argmax(axis=1), net.units[-1])
-
-
-def quantization_gap(trained: TrainedNetwork, logits: Array, raw: Array) -> str:
-    """How far `logits`, in the network's units, are from the float pass, as text."""
-    exact = float_expected(trained, raw)
-    gap = np.abs(logits - exact.logits).max()
-    same = np.mean(logits.argmax(axis=1) == exact.labels)
-    return f"outputs differ by up to {gap:.2g} of {np.abs(exact.logits).max():.2g}, {100 * same:.4g} % equal labels"
-
-
-translate = lowering("onnx-int")
+        whole = integers(chain(trained, self.name), settings)
+        logits = infer(whole, raw)
+        return Expected(logits, np.zeros(()), True, logits.argmax(axis=1), whole.units[-1])
 
 
 @dataclass
 class IntegerBuild(Build):
-    """A graph while it is made, and the integers that go in; `k` counts layers."""
-
-    net: Integers = field(kw_only=True)
-    k: int = 0
+    """A graph of integers while it is made."""
 
     def int32(self, name: str, value: Any) -> str:
         """A constant of 32 bits."""
         return self.constant(name, value, np.int32)
 
+    def bytes(self, factor: np.float32, zero: int) -> None:
+        """q_0 of raw samples."""
+        if factor != 1.0:
+            self.add("Mul", [self.last, self.constant("input_factor", factor)], "raw.scaled")
+        self.add("Round", [self.last], "raw.rounded")
+        if zero:
+            self.add("Add", [self.last, self.constant("input_zero", zero)], "raw.shifted")
+        bounds = [self.constant("byte_min", 0.0), self.constant("byte_max", TOP)]
+        self.add("Clip", [self.last, *bounds], "raw.clipped")
+        self.add("Cast", [self.last], "rate.0", to=TensorProto.UINT8)
 
-@translate.register
-def _(node: Input, build: IntegerBuild) -> None:
-    net = build.net
-    if net.factor != 1.0:
-        build.add("Mul", [build.last, build.constant("input_factor", net.factor)], "raw.scaled")
-    build.add("Round", [build.last], "raw.rounded")
-    if net.zero:
-        build.add("Add", [build.last, build.constant("input_zero", net.zero)], "raw.shifted")
-    bounds = [build.constant("byte_min", 0.0), build.constant("byte_max", TOP)]
-    build.add("Clip", [build.last, *bounds], "raw.clipped")
-    build.add("Cast", [build.last], "rate.0", to=TensorProto.UINT8)
+    def sum(self, k: int, weights: Array, biases: Array, output: str) -> None:
+        """a_k."""
+        stored = self.constant(f"weights.{k}", weights.T + CENTRE, np.uint8)
+        zeros = [self.constant("rate_zero", 0, np.uint8), self.constant("weight_zero", CENTRE, np.uint8)]
+        self.add("MatMulInteger", [self.last, stored, *zeros], f"product.{k}")
+        self.add("Add", [self.last, self.int32(f"biases.{k}", biases)], output)
 
-
-@translate.register
-def _(node: Dense, build: IntegerBuild) -> None:
-    k = build.k = build.k + 1
-    stored = build.constant(f"weights.{k}", build.net.weights[k - 1].T + CENTRE, np.uint8)
-    zeros = [build.constant("rate_zero", 0, np.uint8), build.constant("weight_zero", CENTRE, np.uint8)]
-    build.add("MatMulInteger", [build.last, stored, *zeros], f"product.{k}")
-
-
-@translate.register
-def _(node: Rates, build: IntegerBuild) -> None:
-    k, net = build.k, build.net
-    build.add("Add", [build.last, build.int32(f"biases.{k}", net.biases[k - 1])], f"sum.{k}")
-    build.add("Max", [build.last, build.int32("zero", 0)], f"positive.{k}")
-    if net.shifts[k - 1]:
-        build.add("Div", [build.last, build.int32(f"divisor.{k}", 2 ** net.shifts[k - 1])], f"shifted.{k}")
-    build.add("Min", [build.last, build.int32(f"top.{k}", net.tops[k - 1])], f"bounded.{k}")
-    build.add("Cast", [build.last], f"rate.{k}", to=TensorProto.UINT8)
+    def rate(self, k: int, shift: int, top: int) -> None:
+        """q_k."""
+        self.add("Max", [self.last, self.int32("zero", 0)], f"positive.{k}")
+        if shift:
+            self.add("Div", [self.last, self.int32(f"divisor.{k}", 2**shift)], f"shifted.{k}")
+        self.add("Min", [self.last, self.int32(f"top.{k}", top)], f"bounded.{k}")
+        self.add("Cast", [self.last], f"rate.{k}", to=TensorProto.UINT8)
 
 
-@translate.register
-def _(node: Output, build: IntegerBuild) -> None:
-    build.add("Add", [build.last, build.int32(f"biases.{build.k}", build.net.biases[build.k - 1])], "logits")
-
-
-def graph(trained: TrainedNetwork, net: Integers) -> onnx.ModelProto:
+def graph(trained: TrainedNetwork, whole: Integers) -> onnx.ModelProto:
     """The model, unchecked."""
-    build = IntegerBuild(net=net)
-    for node in lower(trained).feedforward:
-        translate(node, build)
-    return finish(build, trained, OPSET, IR, TensorProto.INT32, logit_unit=repr(net.units[-1]))
+    build = IntegerBuild()
+    build.bytes(whole.factor, whole.zero)
+    layers = zip(whole.weights, whole.biases, whole.shifts, whole.tops, strict=False)
+    for k, (weights, biases, shift, top) in enumerate(layers, start=1):
+        build.sum(k, weights, biases, f"sum.{k}")
+        build.rate(k, shift, top)
+    build.sum(len(whole.weights), whole.weights[-1], whole.biases[-1], "logits")
+    return finish(build, trained, OPSET, IR, TensorProto.INT32, logit_unit=repr(whole.units[-1]))
 
 
+chaining("onnx-int")
 exporter = IntegerOnnxExporter()

@@ -10,7 +10,7 @@ runtimes agree in the logits only up to such flips; `expected` bounds them by in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,12 @@ import onnx
 from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
+from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantization_gap
+from lavaghost.exporters.chain import Chain, chain, chaining
 from lavaghost.exporters.floats import UNIT, raw_samples
-from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
-from lavaghost.exporters.integers import TOP, QuantizeOptions, input_range, rate_tops, weight_unit
-from lavaghost.exporters.onnx_file import (
-    MEASURED,
-    ONNX_RUNTIMES,
-    Build,
-    check_size,
-    feedforward_carries,
-    finish,
-    save,
-)
-from lavaghost.exporters.to_onnx_int import CENTRE, quantization_gap
+from lavaghost.exporters.integers import TOP, QuantizeOptions, ranges, weight_unit
+from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, save
+from lavaghost.exporters.to_onnx_int import CENTRE
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
 
@@ -59,14 +52,9 @@ class QdqOnnxExporter:
         """See `Exporter`."""
         check_size(trained)
         data = calibrated(self, calibration)
-        factor, zero = input_range(np.asarray(data.x_train, np.float64) / trained.input_scale)
-        tops = rate_tops(trained, data.x_train, options.percentile)
-        settings = {
-            "weight_bits": options.weight_bits,
-            "input_factor": factor,
-            "input_zero": zero,
-            "rate_units": [float(np.float32(top / TOP)) for top in tops],
-        }
+        net = chain(trained, self.name)
+        settings, tops = ranges(net, data.x_train, options)
+        settings["rate_units"] = [float(np.float32(top / TOP)) for top in tops]
         raw = raw_samples(data.x_train[:MEASURED], trained.input_scale)
         gap = quantization_gap(trained, self.expected(trained, settings, raw).logits, raw)
         what = f"{gap} on {len(raw)} training samples of {data.name}"
@@ -76,11 +64,11 @@ class QdqOnnxExporter:
             Carried("weights", "approximate", f"{options.weight_bits} bits; {what}"),
             Carried("activation", "approximate", f"rates of 8 bits; {what}"),
         )
-        return save(graph(trained, settings), path, self.name, carries, settings)
+        return save(graph(trained, net, settings), path, self.name, carries, settings)
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the quantised pass, within rounding and the flips that rounding can cause."""
-        logits, tolerance = quantised_pass(trained, settings, raw)
+        logits, tolerance = quantised_pass(chain(trained, self.name), settings, raw)
         return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
 
 
@@ -94,12 +82,12 @@ class Scaled:
     bias_unit: float
 
 
-def layers(trained: TrainedNetwork, settings: Mapping[str, Any]) -> list[Scaled]:
+def layers(net: Chain, settings: Mapping[str, Any]) -> list[Scaled]:
     """Every layer in integers; a bias has the unit of the products."""
-    rate_unit = trained.input_scale / float(settings["input_factor"])
+    rate_unit = net.scale / float(settings["input_factor"])
     found = []
     units = [*map(float, settings["rate_units"]), 1.0]
-    for w, b, after in zip(trained.params.weights, trained.params.biases, units, strict=True):
+    for (w, b), after in zip(net.layers, units, strict=True):
         unit = float(np.float32(weight_unit(w, int(settings["weight_bits"]))))
         bias_unit = float(np.float32(unit * rate_unit))
         biases = np.clip(np.rint(b.astype(np.float64) / bias_unit), -(2**31), 2**31 - 1)
@@ -108,7 +96,7 @@ def layers(trained: TrainedNetwork, settings: Mapping[str, Any]) -> list[Scaled]
     return found
 
 
-def quantised_pass(trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> tuple[Array, Array]:
+def quantised_pass(net: Chain, settings: Mapping[str, Any], raw: Array) -> tuple[Array, Array]:
     """Logits `(samples, n_L)` in float64, and how far a float32 evaluation can be from them.
 
     A sum of n products has an error of at most gamma_n |W| |r| (`floats.rounding`). Where an interval of that
@@ -117,10 +105,10 @@ def quantised_pass(trained: TrainedNetwork, settings: Mapping[str, Any], raw: Ar
     """
     zero = int(settings["input_zero"])
     q = np.clip(np.rint(raw * np.float32(settings["input_factor"])) + zero, 0, TOP).astype(np.float64)
-    rate = (q - zero) * (trained.input_scale / float(settings["input_factor"]))
+    rate = (q - zero) * (net.scale / float(settings["input_factor"]))
     off = np.zeros_like(rate)
     drive = radius = rate
-    for scaled, unit in zip(layers(trained, settings), [*settings["rate_units"], None], strict=True):
+    for scaled, unit in zip(layers(net, settings), [*settings["rate_units"], None], strict=True):
         weights = scaled.weights * scaled.weight_unit
         biases = scaled.biases * scaled.bias_unit
         # the products' factors and the unit of the sum are rounded too
@@ -130,9 +118,7 @@ def quantised_pass(trained: TrainedNetwork, settings: Mapping[str, Any], raw: Ar
         size = np.abs(weights).T
         radius = off @ size + gamma * ((np.abs(rate) + off) @ size + np.abs(biases))
         if unit is not None:
-            low, rate, high = (
-                _rate(a, unit, trained.network.r_max) for a in (drive - radius, drive, drive + radius)
-            )
+            low, rate, high = (_rate(a, unit, net.r_max) for a in (drive - radius, drive, drive + radius))
             off = np.maximum(high - rate, rate - low)
     return drive, radius
 
@@ -142,16 +128,9 @@ def _rate(drive: Array, unit: float, r_max: float) -> Array:
     return np.minimum(np.rint(np.clip(drive, 0.0, r_max) / unit), TOP) * unit
 
 
-translate = lowering("onnx-qdq")
-
-
 @dataclass
 class QdqBuild(Build):
-    """A graph while it is made, its layers in integers, and the units of the rates; `k` counts layers."""
-
-    layers: list[Scaled] = field(kw_only=True)
-    settings: Mapping[str, Any] = field(kw_only=True)
-    k: int = 0
+    """A graph of quantised floats while it is made."""
 
     def quantised(self, into: str, before: float, after: float, zero: int) -> None:
         """Q with the unit `before`, DQ with the unit `after`."""
@@ -160,9 +139,9 @@ class QdqBuild(Build):
         self.add("QuantizeLinear", [self.last, to, middle], f"{into}.bytes")
         self.add("DequantizeLinear", [self.last, back, middle], into)
 
-    def gemm(self, output: str) -> None:
+    def gemm(self, k: int, scaled: Scaled, output: str) -> None:
         """The drive of layer k, its constants as integers."""
-        k, scaled, rate = self.k, self.layers[self.k - 1], self.last
+        rate = self.last
         w = [
             self.constant(f"weights.{k}.bytes", scaled.weights + CENTRE, np.uint8),
             self.constant(f"weights.{k}.unit", scaled.weight_unit),
@@ -176,42 +155,28 @@ class QdqBuild(Build):
         self.add("DequantizeLinear", b, f"biases.{k}")
         self.add("Gemm", [rate, f"weights.{k}", f"biases.{k}"], output, transB=1)
 
-
-@translate.register
-def _(node: Input, build: QdqBuild) -> None:
-    per_byte = 1.0 / float(build.settings["input_factor"])
-    build.quantised("rate.0", per_byte, per_byte * node.scale, int(build.settings["input_zero"]))
-
-
-@translate.register
-def _(node: Dense, build: QdqBuild) -> None:
-    build.k += 1  # the target wants weights and biases at once
+    def bounded(self, k: int, r_max: float) -> None:
+        """The rate of layer k before it is quantised."""
+        if r_max < np.inf:
+            bounds = [self.constant("rate_min", 0.0), self.constant("rate_max", r_max)]
+            self.add("Clip", [self.last, *bounds], f"bounded.{k}")
+        else:
+            self.add("Relu", [self.last], f"bounded.{k}")
 
 
-@translate.register
-def _(node: Rates, build: QdqBuild) -> None:
-    k = build.k
-    build.gemm(f"drive.{k}")
-    if node.r_max < np.inf:
-        bounds = [build.constant("rate_min", 0.0), build.constant("rate_max", node.r_max)]
-        build.add("Clip", [build.last, *bounds], f"bounded.{k}")
-    else:
-        build.add("Relu", [build.last], f"bounded.{k}")
-    unit = float(build.settings["rate_units"][k - 1])
-    build.quantised(f"rate.{k}", unit, unit, 0)
-
-
-@translate.register
-def _(node: Output, build: QdqBuild) -> None:
-    build.gemm("logits")
-
-
-def graph(trained: TrainedNetwork, settings: Mapping[str, Any]) -> onnx.ModelProto:
+def graph(trained: TrainedNetwork, net: Chain, settings: Mapping[str, Any]) -> onnx.ModelProto:
     """The model, unchecked."""
-    build = QdqBuild(layers=layers(trained, settings), settings=settings)
-    for node in lower(trained).feedforward:
-        translate(node, build)
+    build = QdqBuild()
+    per_byte = 1.0 / float(settings["input_factor"])
+    build.quantised("rate.0", per_byte, per_byte * net.scale, int(settings["input_zero"]))
+    *hidden, last = layers(net, settings)
+    for k, (scaled, unit) in enumerate(zip(hidden, settings["rate_units"], strict=True), start=1):
+        build.gemm(k, scaled, f"drive.{k}")
+        build.bounded(k, net.r_max)
+        build.quantised(f"rate.{k}", float(unit), float(unit), 0)
+    build.gemm(len(net.layers), last, "logits")
     return finish(build, trained, OPSET, IR)
 
 
+chaining("onnx-qdq")
 exporter = QdqOnnxExporter()

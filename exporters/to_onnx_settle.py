@@ -25,9 +25,10 @@ from pydantic import Field
 from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport
+from lavaghost.exporters.carried import RELU, measured_on
 from lavaghost.exporters.floats import float_expected, raw_samples
 from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
-from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, measured_on, save
+from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.settle import settle_expected, settled
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
@@ -66,7 +67,7 @@ class SettleOnnxExporter:
         after = f"after {steps} steps outputs are within {gap:.2g} of the feedforward pass on {what}"
         carries = (
             Carried("weights", "faithful", "float32, as trained"),
-            Carried("activation", "faithful", "Relu, or Clip where rates saturate"),
+            RELU,
             Carried("ghosts", "faithful", f"as populations, with the delays of the stepped engine; {after}"),
             Carried("feedback", "faithful", "arrives one step later, lam times what ghosts leave of it"),
             Carried("learning rule", "unsupported", "ONNX has no plasticity; exporter 'yaml' keeps the rule"),

@@ -19,6 +19,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError
 from lavaghost.exporters import spiking_files
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
+from lavaghost.exporters.chain import chain, rectifying
 from lavaghost.exporters.spiking import Limits, Spiking
 from lavaghost.exporters.spiking_files import SpikingOptions
 from lavaghost.hardware.config import load
@@ -51,7 +52,7 @@ class SanafeExporter:
         self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
-        spiking_files.refuse(trained.network, self.name)
+        net = chain(trained, self.name)
         cores = placed(trained, options.weight_bits)
         data = calibrated(self, calibration)
         if (least := float(data.x_train.min())) < 0:
@@ -59,15 +60,15 @@ class SanafeExporter:
                 f"exporter {self.name!r}: {data.name} has samples down to {least:.3g}, and a spike train has no sign; "
                 "scale the data to be 0 or more, or use exporter 'nir-if'"
             )
-        settings = spiking_files.convert(trained, data, options, LIMITS, code="spikes")
-        net = spiking_files.network(trained, settings)
-        text = "\n".join([*network_lines(net), *mapping_lines(net, cores)]) + "\n"
+        settings = spiking_files.convert(net, data, options, LIMITS, code="spikes")
+        whole = spiking_files.network(net, settings)
+        text = "\n".join([*network_lines(whole), *mapping_lines(whole, cores)]) + "\n"
         activation = f"the rate of spikes in {options.steps} steps, and of those that come in"
         return spiking_files.write(self, trained, path, text.encode(), settings, data, activation)
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, a step from layer to layer."""
-        run = spiking_files.run(trained, settings, raw, delayed=True, most=NEVER)
+        run = spiking_files.run(chain(trained, self.name), settings, raw, delayed=True, most=NEVER)
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
@@ -127,4 +128,5 @@ def mapping_lines(net: Spiking, cores: list[list[int]]) -> Iterator[str]:
             yield f"  - {name}.{i}: [core: {place}, soma: {soma}, {PARTS}]"
 
 
+rectifying("sanafe")
 exporter = SanafeExporter()

@@ -10,8 +10,9 @@ import numpy as np
 from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.exporters import Carried, Expected, ExportReport, NoOptions
+from lavaghost.exporters.carried import feedforward_carries
+from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import float_expected
-from lavaghost.exporters.onnx_file import feedforward_carries
 from lavaghost.files import write_atomic
 from lavaghost.spec import Spec
 from lavaghost.trained import TrainedNetwork
@@ -44,12 +45,10 @@ def literal(value: float) -> str:
 def header(trained: TrainedNetwork) -> str:
     """The text of the header."""
     n, depth = trained.network.layers, trained.network.depth
-    r_max = trained.network.r_max
-    limit = "3.402823466e+38f" if np.isinf(r_max) else literal(float(np.float32(r_max)))
+    net = chain(trained, "c-header")
+    limit = "3.402823466e+38f" if np.isinf(net.r_max) else literal(float(np.float32(net.r_max)))
     constants, calls = [], []
-    for k, (weights, biases) in enumerate(
-        zip(trained.params.weights, trained.params.biases, strict=True), start=1
-    ):
+    for k, (weights, biases) in enumerate(net.layers, start=1):
         for name, numbers in ((f"w{k}", weights), (f"b{k}", biases)):
             text = ", ".join(map(literal, numbers.reshape(-1).tolist()))
             constants.append(f"static const float lavaghost_{name}[{numbers.size}] = {{{text}}};")
@@ -63,7 +62,7 @@ def header(trained: TrainedNetwork) -> str:
         n_out=n[-1],
         widest=max(n),
         constants="\n".join(constants),
-        scale=literal(float(np.float32(trained.input_scale))),
+        scale=literal(float(np.float32(net.scale))),
         calls="\n".join(calls),
     )
 
@@ -103,4 +102,5 @@ def elements(trained: TrainedNetwork, calibration: Dataset | None) -> tuple[Carr
     return tuple(own.get(entry.element, entry) for entry in found)
 
 
+chaining("c-header")
 exporter = CHeaderExporter()

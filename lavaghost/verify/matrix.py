@@ -112,18 +112,37 @@ def notes(cells: Sequence[Cell]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in where.items()]
 
 
+def families(cells: Sequence[Cell]) -> list[list[str]]:
+    """Targets that share runtimes, directly or by way of others; one without a runtime is in none."""
+    found: list[list[str]] = []
+    runs: dict[str, set[str]] = {}
+    for cell in cells:
+        if cell.runtime:
+            runs.setdefault(cell.target, set()).add(cell.runtime)
+    for target, runtimes in runs.items():
+        kin = [family for family in found if any(runs[other] & runtimes for other in family)]
+        found = [family for family in found if family not in kin]
+        found.append([*(other for family in kin for other in family), target])
+    return found
+
+
 def markdown(cells: Sequence[Cell], title: str) -> str:
-    """The matrix as Markdown: a row for each target, a column for each runtime, the reasons below."""
-    runtimes = list(dict.fromkeys(cell.runtime for cell in cells if cell.runtime))
+    """The matrix as Markdown: a table for each family, a row for each target, the reasons below.
+
+    The columns are the runtimes that some target of the family names; a dash stands where another one does not.
+    """
     texts = {(cell.target, cell.runtime): cell.text for cell in cells}
-    rows = [
-        [target, *(texts.get((target, runtime), "") for runtime in runtimes)]
-        for target in dict.fromkeys(cell.target for cell in cells)
-    ]
-    lines = [title, "", f"| {' | '.join(['target', *runtimes])} |", f"|{'---|' * (1 + len(runtimes))}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = [title, ""]
+    for family in families(cells):
+        names = dict.fromkeys(cell.runtime for cell in cells if cell.target in family)
+        lines += [f"| target | {' | '.join(names)} |", f"|{'---|' * (1 + len(names))}"]
+        lines += [
+            f"| {target} | {' | '.join(texts.get((target, name), '-') for name in names)} |"
+            for target in family
+        ]
+        lines.append("")
     versions = sorted({cell.agreement.version for cell in cells if cell.agreement})
-    lines += ["", *(f"* {note}" for note in notes(cells)), f"* Versions: {', '.join(versions) or 'none'}"]
+    lines += [*(f"* {note}" for note in notes(cells)), f"* Versions: {', '.join(versions) or 'none'}"]
     return "\n".join(lines) + "\n"
 
 

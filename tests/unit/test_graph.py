@@ -1,5 +1,9 @@
 """The neutral graph: its order, what is shared in it, and that it computes what the network does."""
 
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +12,38 @@ import pytest
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.errors import ExportError
+from lavaghost.exporters import available, export, find, graph
+from lavaghost.exporters.chain import Links, chain, chaining
 from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
 from lavaghost.spec import Learning, Network, parse
 from lavaghost.trained import TrainedNetwork
+from tests.spiking_networks import data_for, raw_digits, spiking_network
 
 MECHANISMS = ["duplicate", "learned", "online"]
+WRITTEN = [name for name in available() if name != "yaml"]
+"""Those that write from the graph; `yaml` saves the network itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaky:
+    """A kind that no format knows."""
+
+    name: str
+    size: int
+    bias: np.ndarray
+    leak: float = 0.9
+
+
+@pytest.fixture
+def leaky(monkeypatch):
+    """Hidden layers are of kind `Leaky` in every graph."""
+    real = graph._population
+
+    def population(*args: Any) -> Any:
+        node = real(*args)
+        return Leaky(node.name, node.size, node.bias) if isinstance(node, Rates) else node
+
+    monkeypatch.setattr(graph, "_population", population)
 
 
 def trained_network(**physics: Any) -> TrainedNetwork:
@@ -106,3 +137,58 @@ def test_a_kind_without_a_lowering_says_what_to_register():
     # two formats do not share what is registered
     with pytest.raises(ExportError, match="'input' of kind Input"):
         lowering("clay")(nodes[0], seen)
+
+
+@pytest.mark.usefixtures("leaky")
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_exporter_refuses_a_kind_that_it_does_not_know(name, tmp_path):
+    trained, path = spiking_network(), tmp_path / f"model{find(name).suffix}"
+    with pytest.raises(ExportError) as caught:
+        export(trained, name, path, calibration=data_for(trained, raw_digits(trained)))
+    assert str(caught.value) == (
+        f"exporter '{name}' has no lowering for node 'hidden.1' of kind Leaky; register a function of "
+        f"(Leaky, build) with lowering('{name}').register, or use another exporter"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("physics", [{}, {"saturation": 0.4}, {"mechanism": "learned"}])
+def test_a_chain_computes_the_free_phase(physics):
+    trained = trained_network(**physics)
+    chaining("slate")
+    net = chain(trained, "slate")
+    raw = np.random.default_rng(0).integers(0, 17, (20, 6)).astype(np.float32)
+    value = raw * net.scale
+    for w, b in net.layers[:-1]:
+        value = np.clip(value @ w.T + b, 0.0, net.r_max)
+    w, b = net.layers[-1]
+    np.testing.assert_allclose(value @ w.T + b, forward(trained, raw), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_format_can_be_given_another_kind():
+    chaining("wax")
+    with pytest.raises(ExportError, match=r"lowering\('wax'\)\.register"):
+        chain(trained_network(), "wax")
+
+    @lowering("wax").register
+    def _(node: Leaky, links: Links) -> None:
+        links.biases.append(node.leak * node.bias)
+
+    net = chain(trained_network(), "wax")
+    np.testing.assert_allclose([b[0] for b in net.biases], [0.9 * 0.1, 0.9 * 0.2, 0.3], rtol=1e-6)
+
+
+def test_only_the_onnx_family_imports_onnx():
+    others = [
+        f"lavaghost.exporters.{path.stem}" for path in sorted(Path(graph.__file__).parent.glob("to_*.py"))
+    ]
+    code = "import sys; [__import__(name) for name in sys.argv[1:]]; print('onnx' in sys.modules)"
+    for names, wanted in (
+        ([name for name in others if "onnx" not in name], "False"),
+        (["lavaghost.exporters.to_onnx"], "True"),
+    ):
+        found = subprocess.run(
+            [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert found.stdout.strip() == wanted

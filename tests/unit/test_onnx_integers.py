@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from lavaghost.errors import ExportError, SpecError
 from lavaghost.exporters import base, find, sidecar
+from lavaghost.exporters.chain import chain
 from lavaghost.exporters.integers import (
     QuantizeOptions,
     calibrate,
@@ -26,8 +27,9 @@ pytest.importorskip("onnxruntime")
 
 
 def net_of(trained: Any, raw: np.ndarray, **options: Any) -> Any:
-    settings = calibrate(trained, raw * np.float32(trained.input_scale), QuantizeOptions(**options))
-    return integers(trained, settings)
+    net = chain(trained, "onnx-int")
+    settings = calibrate(net, raw * np.float32(trained.input_scale), QuantizeOptions(**options))
+    return integers(net, settings)
 
 
 def one_by_one(net: Any, sample: np.ndarray) -> list[int]:
@@ -191,6 +193,6 @@ def test_the_qdq_tolerance_sees_what_is_no_rounding(tmp_path):
     assert np.median(expected.tolerance) < unit
     assert expected.tolerance.min() < 2e-4
     # the constants are integers
-    for layer in qdq_layers(trained, settings):
+    for layer in qdq_layers(chain(trained, "onnx-qdq"), settings):
         np.testing.assert_array_equal(layer.weights, np.rint(layer.weights))
         assert np.abs(layer.weights).max() == 127

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lavaghost.dynamics import initial_parameters
+from lavaghost.exporters.chain import Chain
 from lavaghost.exporters.spiking import (
     Code,
     Limits,
@@ -37,7 +38,7 @@ def converted(code: Code = "current", seed: int = 1):
     params = initial_parameters(parse(Network, {"layers": LAYERS}), seed)
     # biases start at zero, which would leave them untested
     biases = tuple(np.linspace(-0.3, 0.4, len(b)).astype(np.float32) for b in params.biases)
-    params = params._replace(biases=biases)
+    params = Chain(1 / 16, params.weights, biases, math.inf)
     x = np.random.default_rng(seed).integers(0, 17, (50, LAYERS[0])).astype(np.float32) / 16
     scales = calibrate(params, x, 99.9, LIMITS, input_levels(x, 1 / 16, 8), code)
     return params, x, scales

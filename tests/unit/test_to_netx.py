@@ -8,6 +8,7 @@ import pytest
 
 from lavaghost.errors import ExportError, MissingError, SpecError
 from lavaghost.exporters import find, sigma_delta, spiking_files
+from lavaghost.exporters.chain import chain
 from lavaghost.exporters.to_netx import LARGEST_SUM
 from lavaghost.hardware.integer import reference
 from lavaghost.verify.agreement import prepare
@@ -37,7 +38,7 @@ def test_the_file_has_the_layout_that_netx_reads(kind, tmp_path):
 def test_a_cuba_file_holds_the_integers_of_the_reference(tmp_path):
     trained = spiking_network()
     path, report = exported(tmp_path, "netx-cuba", trained, steps=20)
-    net = spiking_files.network(trained, report.settings)
+    net = spiking_files.network(chain(trained, "netx-cuba"), report.settings)
     tree = hdf5_tree(path)
     for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         assert np.array_equal(tree[f"layer/{k}/weight"], w)
@@ -52,7 +53,7 @@ def test_a_cuba_file_holds_the_integers_of_the_reference(tmp_path):
 def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_path):
     trained = spiking_network((12, 10, 4))
     path, report = exported(tmp_path, "netx-sdnn", trained)
-    net = sigma_delta.network(trained.params, report.settings)
+    net = sigma_delta.network(chain(trained, "netx-sdnn"), report.settings)
     raw = raw_digits(trained)
     tree = hdf5_tree(path)
     w1, b1, w2 = (tree[f"layer/{name}"] for name in ("1/weight", "1/bias", "2/weight"))
@@ -75,7 +76,7 @@ def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_p
 def test_messages_of_deeper_networks_lose_what_the_shift_drops(tmp_path):
     trained = spiking_network()
     report = exported(tmp_path, "netx-sdnn", trained)[1]
-    net = sigma_delta.network(trained.params, report.settings)
+    net = sigma_delta.network(chain(trained, "netx-sdnn"), report.settings)
     raw = raw_digits(trained).astype(int)
     moved = find("netx-sdnn").expected(trained, report.settings, raw.astype(np.float32))
     assert not moved.independent

@@ -7,6 +7,7 @@ import pytest
 
 from lavaghost.errors import ExportError
 from lavaghost.exporters import find, spiking_files
+from lavaghost.exporters.chain import chain
 from lavaghost.verify import RUNTIMES
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
@@ -35,7 +36,7 @@ def test_the_graph_is_that_of_the_network(kind, tmp_path):
 def test_numbers_are_the_integers_times_a_power_of_two(kind, tmp_path):
     trained = spiking_network()
     path, report = exported(tmp_path, kind, trained)
-    net = spiking_files.network(trained, report.settings)
+    net = spiking_files.network(chain(trained, kind), report.settings)
     tree = hdf5_tree(path)
     for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         found = tree[f"node/nodes/fc{k}/weight"]

@@ -86,13 +86,37 @@ def test_cells_say_how_and_how_well():
     assert replace(some, agreement=off).text == f"DISAGREES by 12, {accuracy}, 2.5 uJ, 340 us"
     near = replace(some.agreement, exact=False, max_abs_difference=1.5e-6)
     assert replace(some, agreement=near).text == f"within 1.5e-06, {accuracy}"
-    table = matrix.markdown(
-        [some, replace(some, target="other", runtime="r", agreement=None, reason="why")], "T:"
-    )
-    assert "| target | onnxruntime | r |" in table
-    assert f"| onnx-int | equal, {accuracy} |  |" in table
-    assert "| other |  | no |" in table
-    assert "* other on r: why" in table
+
+
+def test_targets_that_share_runtimes_share_a_table():
+    """a and c meet only through b; d shares nothing, and e, which has no runtime, stands below with its reason."""
+    named = {"a": "p q", "d": "u", "c": "r", "b": "q r", "e": ""}
+    found = [
+        Cell(target, runtime, None, f"{target} why")
+        for target, runtimes in named.items()
+        for runtime in runtimes.split() or [""]
+    ]
+    assert matrix.families(found) == [["d"], ["a", "c", "b"]]
+    expected = """T:
+
+| target | u |
+|---|---|
+| d | no |
+
+| target | p | q | r |
+|---|---|---|---|
+| a | no | no | - |
+| c | - | - | no |
+| b | - | no | no |
+
+* a on p, a on q: a why
+* d on u: d why
+* c on r: c why
+* b on q, b on r: b why
+* e: e why
+* Versions: none
+"""
+    assert matrix.markdown(found, "T:") == expected
 
 
 def test_it_is_placed_between_the_markers(tmp_path):

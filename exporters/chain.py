@@ -1,0 +1,96 @@
+"""A feedforward graph as a chain of layers, for formats that write all layers in the same way.
+
+    r_0 = scale * raw        r_k = clip(W_k r_{k-1} + b_k, 0, r_max)        logits = W_L r_{L-1} + b_L
+
+A format whose lowering leads to a chain says so once, `chaining("mine")`, and then writes from the numbers of
+`chain(trained, "mine")`. Nodes are translated one by one as by any lowering, so a format may refuse or replace one
+(`rectifying`), and a kind that a chain cannot hold is the `ExportError` of `lowering`.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from lavaghost.arithmetic import Array
+from lavaghost.errors import ExportError
+from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
+from lavaghost.trained import TrainedNetwork
+
+
+class Chain(NamedTuple):
+    """A network as a chain; its arrays are those of the network, in float32.
+
+    scale    r_0 per raw unit
+    weights  W_k (n_k, n_{k-1}); biases b_k (n_k,), k = 1..L
+    r_max    infinite for a plain relu; the same in all hidden layers
+    """
+
+    scale: float
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    r_max: float
+
+    @property
+    def layers(self) -> tuple[tuple[Array, Array], ...]:
+        """(W_k, b_k), first to last."""
+        return tuple(zip(self.weights, self.biases, strict=True))
+
+
+@dataclass
+class Links:
+    """A chain while it is made."""
+
+    scale: float = 1.0
+    weights: list[Array] = field(default_factory=list)
+    biases: list[Array] = field(default_factory=list)
+    r_max: float = np.inf
+
+
+def chain(trained: TrainedNetwork, target: str) -> Chain:
+    """The chain of `trained` for format `target`.
+
+    Raises `ExportError` for a node that `target` refuses or has no lowering for.
+    """
+    links = Links()
+    for node in lower(trained).feedforward:
+        lowering(target)(node, links)
+    return Chain(links.scale, tuple(links.weights), tuple(links.biases), links.r_max)
+
+
+def chaining(target: str) -> None:
+    """Register the lowering of format `target` to a chain."""
+    translate = lowering(target)
+
+    @translate.register
+    def _(node: Input, links: Links) -> None:
+        links.scale = node.scale
+
+    @translate.register
+    def _(node: Dense, links: Links) -> None:
+        links.weights.append(node.matrix)
+
+    @translate.register
+    def _(node: Rates, links: Links) -> None:
+        links.biases.append(node.bias)
+        links.r_max = node.r_max
+
+    @translate.register
+    def _(node: Output, links: Links) -> None:
+        links.biases.append(node.bias)
+
+
+def rectifying(target: str) -> None:
+    """As `chaining`, for a format whose neurons have no rate function but a plain relu."""
+    chaining(target)
+
+    @lowering(target).register
+    def _(node: Rates, links: Links) -> None:
+        if node.activation != "relu" or node.r_max < np.inf:
+            saturating = f"relu with saturation {node.r_max}"
+            what = saturating if node.activation == "relu" else node.activation
+            raise ExportError(
+                f"exporter {target!r} has no neuron for {what}, only for relu; train with --activation relu and no "
+                "--saturation, or use exporter 'onnx'"
+            )
+        links.biases.append(node.bias)
