@@ -18,6 +18,7 @@ class Phase(NamedTuple):
     nudged     a target is given
     free_end   the last step without a target; a trial without a nudged phase has one too
     end        the last step of a trial that teaches: what learns, learns now
+    recorded   the same, of a trial that is recorded
     """
 
     trial: int
@@ -26,27 +27,33 @@ class Phase(NamedTuple):
     nudged: bool
     free_end: bool
     end: bool
+    recorded: bool
 
 
 class Clock:
-    """Tells the phase of a time step. A trial has a nudged phase if there is a `course` to learn."""
+    """Tells the phase of a time step. A trial has a nudged phase if there is a `course` to learn; of those that teach,
+    every `record_every`-th is recorded.
+    """
 
-    def __init__(self, network: Network, course: Plan | None, first: int = 0) -> None:
+    def __init__(self, network: Network, course: Plan | None, first: int = 0, record_every: int = 1) -> None:
         self.free = network.schedule.t_free_steps
         self.steps = trial_steps(network, course)
         self.teaches = course is not None
-        self.first = first
+        self.first, self.record_every = first, record_every
 
     def at(self, time_step: int) -> Phase:
         """The phase of Lava's `time_step` (from 1)."""
         trial, step = divmod(time_step - 1, self.steps)
+        trial += self.first
+        end = self.teaches and step == self.steps - 1
         return Phase(
-            self.first + trial,
+            trial,
             step == 0,
             step == 1,
             step >= self.free,
             step == self.free - 1,
-            self.teaches and step == self.steps - 1,
+            end,
+            end and trial % self.record_every == 0,
         )
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of single layers during a run on Lava, thinned to a bounded size and saved as npz."""
+"""What is recorded of single layers during a run on Lava, of a bounded size, and saved as npz."""
 
 import io
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from lavaghost.lava_backend.exports import read_record
 from lavaghost.spec import Network
 
 ROWS = 1024
-"""Most trials kept: whenever there are more, every second one goes."""
+"""Trials of a run that are recorded, at most; so many, evenly spaced, are sent."""
 SNAPSHOTS = 16
-"""Most weight matrices kept of a layer, in the same way."""
+"""Weight matrices kept of a layer, at most: whenever there are more, every second one goes."""
 
 
 class Thinned:
-    """A series of values by trial, at most `most` of them, evenly spaced."""
+    """A series of values by trial, at most `SNAPSHOTS` of them, evenly spaced."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.every, self.seen = most, 1, 0
+    def __init__(self) -> None:
+        self.every, self.seen = 1, 0
         self.trials: list[int] = []
         self.values: list[list[Array]] = []
 
@@ -32,7 +32,7 @@ class Thinned:
             self.trials.append(trial)
             self.values.append(values)
         self.seen += 1
-        if len(self.trials) > self.most:
+        if len(self.trials) > SNAPSHOTS:
             self.trials, self.values = self.trials[::2], self.values[::2]
             self.every *= 2
 
@@ -42,11 +42,14 @@ class Recorder:
 
     def __init__(self, network: Network, layers: Sequence[int]) -> None:
         self.network, self.layers = network, tuple(layers)
-        self._rows, self._weights = Thinned(ROWS), Thinned(SNAPSHOTS)
+        self._trials: list[int] = []
+        self._rows: list[Array] = []
+        self._weights = Thinned()
 
     def add(self, trial: int, vector: Array) -> None:
         """What the network sent at the end of `trial`."""
-        self._rows.add(trial, [vector])
+        self._trials.append(trial)
+        self._rows.append(vector)
 
     def add_weights(self, trial: int, params: Parameters) -> None:
         """The parameters after `trial`."""
@@ -63,8 +66,8 @@ class Recorder:
         weights_after (E,)             trials after which the weights were
         weights_k    (E, n_k, n_{k-1})
         """
-        rows = [list(read_record(self.network, self.layers, v)) for (v,) in self._rows.values]
-        found = {"trial": np.array(self._rows.trials), "weights_after": np.array(self._weights.trials)}
+        rows = [list(read_record(self.network, self.layers, v)) for v in self._rows]
+        found = {"trial": np.array(self._trials), "weights_after": np.array(self._weights.trials)}
         for i, k in enumerate(self.layers):
             found[f"free_{k}"] = np.array([row[i].free for row in rows])
             found[f"nudged_{k}"] = np.array([row[i].nudged for row in rows])

@@ -20,7 +20,7 @@ from lavaghost.dynamics import Parameters
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.exports import unflat
 from lavaghost.lava_backend.phases import Lessons, trial_steps
-from lavaghost.lava_backend.record import Recorder
+from lavaghost.lava_backend.record import ROWS, Recorder
 from lavaghost.lava_backend.runner import Model, default_timeout_s
 from lavaghost.learning.integer_online import Plan
 from lavaghost.learning.optimiser import Momentum
@@ -45,7 +45,7 @@ class Watching:
     report     as in `training.train`; a trial counts as a batch
     watch      called as `watch(trials, accuracy)` `looks` times an epoch, while Lava runs on; the history has these
                figures under `during`
-    record     layers (from 1) whose rates, residuals and weights are recorded
+    record     layers (from 1) whose rates, residuals and weights are recorded, of at most `ROWS` trials of the run
     timeout_s  bounds the whole run (`default_timeout_s` if not given)
     """
 
@@ -169,14 +169,23 @@ def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
         targets.astype(np.int32) if fixed else targets,
         Order(kind.seed, len(data.x_train), log.per_epoch, plan.pretrain),
     )
-    layers = log.recorder.layers
+    # no more than the recorder keeps
+    layers, every = log.recorder.layers, -(-log.total // ROWS)
     with quiet():
         ghosts = ghost_network(
-            network, log.params, plan, arith, first=first, lessons=lessons, export_after=due, record=layers
+            network,
+            log.params,
+            plan,
+            arith,
+            first=first,
+            lessons=lessons,
+            export_after=due,
+            record=layers,
+            record_every=every,
         )
     steps = trial_steps(network, plan)
     at_once = max(1, STEPS_AT_ONCE // steps)
-    waiting, recorded = iter(due), iter(range(first, log.total))
+    waiting, recorded = iter(due), (t for t in range(first, log.total) if t % every == 0)
     with Session(ghosts, configuration(model, fixed)) as session:
 
         def drain() -> None:

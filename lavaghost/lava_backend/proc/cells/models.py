@@ -45,7 +45,7 @@ class CellModel(PyLoihiProcessModel):
         self.course: Plan | None = proc_params["course"]
         self.arith: Arithmetic = proc_params["arith"]
         self.k: int = proc_params["k"]
-        self.clock = Clock(self.network, self.course, proc_params["first"])
+        self.clock: Clock = proc_params["clock"]
         self.zero = self.arith.zeros(1, *proc_params["shape"])
         self.v = self.zero
 
@@ -100,7 +100,7 @@ class NeuronModel(CellModel):
         if phase.free_end:
             self.free = r
         if phase.end and self.course is not None:
-            self._teach(self.course, r, sent, predicted, phase.trial)
+            self._teach(self.course, r, sent, predicted, phase)
             return
         if self.second_part(phase) and self.course is not None and self.feedback_learns:
             self.send(self.s_fb, self.course.ahead(self.signal, negative=True))
@@ -111,7 +111,8 @@ class NeuronModel(CellModel):
         self.send(self.teach_out, r)
         self.send_signals()
 
-    def _teach(self, course: Plan, r: Array, sent: Array, predicted: Array, trial: int) -> None:
+    def _teach(self, course: Plan, r: Array, sent: Array, predicted: Array, phase: Phase) -> None:
+        trial = phase.trial
         self.signal = y = course.signal(self.k, trial, self._local(r, predicted))
         self.behind = course.behind(r, sent)
         self.bias = course.bias(self.k, trial, self.bias, y).astype(self.v_mem.dtype, copy=False)
@@ -121,7 +122,7 @@ class NeuronModel(CellModel):
         if course.ghosts_learn and self.feedback is not None:
             cancelling = course.cancelling(self.k, trial, self.left_over)
         self.send_signals(y if self.w_gain == 1.0 else y * self.w_gain, self.behind, cancelling)
-        if self.probe is not None:
+        if self.probe is not None and phase.recorded:
             own = layer_record(self.arith, self.free, r, self.feedback, self.inhibition)
             record = np.zeros(self.probe.size)
             record[self.probe.start : self.probe.start + len(own)] = own

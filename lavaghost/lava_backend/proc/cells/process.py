@@ -16,6 +16,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
 from lavaghost.arithmetic import Arithmetic, Array
+from lavaghost.lava_backend.phases import Clock
 from lavaghost.learning.integer_online import Plan
 from lavaghost.spec import Network
 
@@ -44,7 +45,7 @@ class Cell(LearningNeuronProcess, AbstractProcess):
         bias: Array,
         arith: Arithmetic,
         course: Plan | None = None,
-        first: int = 0,
+        clock: Clock,
         learning_rule: Any = None,
         **more: Any,
     ) -> None:
@@ -55,7 +56,7 @@ class Cell(LearningNeuronProcess, AbstractProcess):
             k=k,
             arith=arith,
             course=course,
-            first=first,
+            clock=clock,
             **more,
         )
         self.s_out = OutPort(shape=(size,))

@@ -58,7 +58,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         given = proc.proc_params
         self.network, self.course, self.arith = given["network"], given["course"], given["arith"]
         self.net = wire(self.network, given["params"], self.arith)
-        self.clock = Clock(self.network, self.course, given["first"])
+        self.clock = Clock(self.network, self.course, given["first"], given["record_every"])
         self.fixed = isinstance(self.arith, Loihi)
         self.unit = 1.0 if self.course is None else self.course.unit
         self.tied = self.network.feedback == "tied"
@@ -77,7 +77,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     def _populations(self, proc: Any) -> None:
         network, course, depth = self.network, self.course, self.network.depth
         given = proc.proc_params
-        common = {"network": network, "course": course, "arith": self.arith, "first": given["first"]}
+        common = {"network": network, "course": course, "arith": self.arith, "clock": self.clock}
         common["learning_rule"] = None if course is None else self._rule(Product(self.unit))
         size, start = record_size(network, given["record"]), 0
         probes = {}

@@ -22,7 +22,7 @@ from lavaghost.dynamics.parameters import shapes
 from lavaghost.engines import Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava_backend.exports import flat, layer_record
-from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.phases import Clock, Phase
 from lavaghost.lava_backend.proc.ghost.process import (
     CLASSES,
     LETTERS,
@@ -56,7 +56,7 @@ class FusedGhostModel(Seeing):
         self.course: Course | None = proc_params["course"]
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
-        self.clock = Clock(self.network, self.course, proc_params["first"])
+        self.clock = Clock(self.network, self.course, proc_params["first"], proc_params["record_every"])
         self.engine = Stepped(self.network, ARITH)
         self.net: Wiring | None = None
         self.params: Parameters
@@ -86,17 +86,17 @@ class FusedGhostModel(Seeing):
         if phase.free_end:
             self.free_state = self.state
         if phase.end and self.course is not None:
-            self._teach(self.course, phase.trial)
+            self._teach(self.course, phase)
 
-    def _teach(self, course: Course, number: int) -> None:
+    def _teach(self, course: Course, phase: Phase) -> None:
         """The end of a trial: learn from it, and tell the host."""
         trial = self.engine.finished(ARITH.array(self.x)[np.newaxis], self.free_state, self.state)
-        learn(course, number, trial, self.params)
+        learn(course, phase.trial, trial, self.params)
         if self.net is not None:
             self._copy(self.net)
-        if self.record:
+        if self.record and phase.recorded:
             self.record_out.send(np.concatenate([self._recorded(k, trial) for k in self.record]))
-        if number in self.export_after:
+        if phase.trial in self.export_after:
             self.params_out.send(flat(self.params))
 
     def _recorded(self, k: int, trial: Trial) -> Array:

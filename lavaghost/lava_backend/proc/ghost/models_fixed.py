@@ -15,7 +15,7 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.dynamics.parameters import shapes
 from lavaghost.lava_backend.exports import flat, layer_record
 from lavaghost.lava_backend.models import STATE, both
-from lavaghost.lava_backend.phases import Clock
+from lavaghost.lava_backend.phases import Clock, Phase
 from lavaghost.lava_backend.proc.ghost.process import CLASSES, LETTERS, GhostNetwork, var_names
 from lavaghost.lava_backend.proc.ghost.senses import Seeing
 from lavaghost.learning.integer_network import IntegerNetwork, real_parameters
@@ -38,7 +38,7 @@ class FixedGhostModel(Seeing):
         self.arith: Loihi = proc_params["arith"]
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
-        self.clock = Clock(self.network, self.course, proc_params["first"])
+        self.clock = Clock(self.network, self.course, proc_params["first"], proc_params["record_every"])
         self.integers: IntegerNetwork | None = None
         self.whole: list[Array] = []
 
@@ -58,15 +58,15 @@ class FixedGhostModel(Seeing):
                 self.whole = [f.astype(np.int64) for f in integers.cells.fb]
         self.r_out.send(integers.cells.u[-1])
         if phase.end and self.course is not None:
-            self._teach(self.course, integers, x, phase.trial)
+            self._teach(self.course, integers, x, phase)
 
-    def _teach(self, course: IntegerCourse, integers: IntegerNetwork, x: Array, trial: int) -> None:
+    def _teach(self, course: IntegerCourse, integers: IntegerNetwork, x: Array, phase: Phase) -> None:
         """The end of a trial: learn from it, and tell the host."""
-        integers.teach(course.learning, x, *course.lesson(trial))
+        integers.teach(course.learning, x, *course.lesson(phase.trial))
         self._show(integers)
-        if self.record:
+        if self.record and phase.recorded:
             self.record_out.send(np.concatenate([self._recorded(k, integers) for k in self.record]))
-        if trial in self.export_after:
+        if phase.trial in self.export_after:
             self.params_out.send(flat(integers.integers).astype(np.int32, copy=False))
 
     def _recorded(self, k: int, integers: IntegerNetwork) -> Array:

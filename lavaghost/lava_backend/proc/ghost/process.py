@@ -49,7 +49,7 @@ class GhostNetwork(AbstractProcess):
     params_out  (m,)     all parameters in one vector (`flat`), a pipe to the host: sent once the trials whose
                          numbers are in `export_after` have taught
     record_out  (m,)     free and nudged rates and ghost residual of the layers in `record` (`record_size`), a
-                         pipe to the host: sent at the end of each trial that teaches
+                         pipe to the host: sent at the end of every `record_every`-th trial that teaches
 
     W1..WL  (n_k, n_{k-1})   b1..bL  (n_k,)   v_mem1..v_memL  (n_k,)
     B1..    (n_k, n_{k+1})   feedback; tied, it shows W_{k+1}^T
@@ -71,6 +71,7 @@ class GhostNetwork(AbstractProcess):
         lessons: Lessons | None = None,
         export_after: Collection[int] = (),
         record: Sequence[int] = (),
+        record_every: int = 1,
     ) -> None:
         arith = Float() if arith is None else arith
         super().__init__(
@@ -82,6 +83,7 @@ class GhostNetwork(AbstractProcess):
             lessons=lessons,
             export_after=frozenset(export_after),
             record=tuple(record),
+            record_every=record_every,
         )
         sizes = network.layers
         self.x_in = InPort(shape=(sizes[0],))
@@ -150,6 +152,7 @@ def ghost_network(
     lessons: Lessons | None = None,
     export_after: Collection[int] = (),
     record: Sequence[int] = (),
+    record_every: int = 1,
 ) -> Any:
     """The Lava process of `network`, not yet connected; see `GhostNetwork`.
 
@@ -165,4 +168,5 @@ def ghost_network(
         lessons=lessons,
         export_after=export_after,
         record=record,
+        record_every=record_every,
     )

@@ -30,8 +30,8 @@ class ExporterModel(PyLoihiProcessModel):
         self.records: bool = proc_params["records"]
 
     def run_spk(self) -> None:
-        """Pass a record on at the end of a trial."""
-        if self.records and self.clock.at(self.time_step).end:
+        """Pass a record on at the end of a trial that is recorded."""
+        if self.records and self.clock.at(self.time_step).recorded:
             self.record_out.send(self.record_in.recv())
 
     def post_guard(self) -> Any:
