@@ -48,7 +48,7 @@ FOREIGN = {
     "onnxruntime": {"exporters", "verify"},
     "h5py": {"exporters"},
     "torch": set[str](),
-    # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/runtimes import them
+    # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/programs import them
     **{
         name: set[str]()
         for name in (
@@ -72,7 +72,7 @@ FOREIGN = {
 """Packages that only these rooms may import."""
 
 
-PROGRAMS = ROOT / "lavaghost" / "verify" / "runtimes"
+PROGRAMS = ROOT / "lavaghost" / "verify" / "programs"
 """Foreign runtimes: programs for environments of their own, no modules, and so without a room."""
 
 
@@ -144,7 +144,7 @@ def test_every_runtime_is_a_program_and_no_module_imports_one() -> None:
     assert {f"run_{name.replace('-', '_')}.py" for name in listed} == {path.name for path in PROGRAMS.iterdir()}
     for path in modules():
         names = imported(path.read_text(encoding="utf-8"))
-        assert [name for name in names if name.startswith("lavaghost.verify.runtimes.run_")] == [], path
+        assert [name for name in names if name.startswith("lavaghost.verify.programs.run_")] == [], path
 
 
 def test_the_package_itself_imports_nothing_of_its_own() -> None:

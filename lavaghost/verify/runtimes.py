@@ -1,6 +1,6 @@
 """Runtimes that are not ours, by name. All but onnxruntime are programs in an environment of their own.
 
-A program `runtimes/run_NAME.py` says in its PEP 723 head what it needs, with versions, and `uv run --script`
+A program `programs/run_NAME.py` says in its PEP 723 head what it needs, with versions, and `uv run --script`
 provides it. It gets three paths, FILE IN.npz OUT.npz:
 
     IN.npz   x         raw samples (samples, n_0) float32
@@ -33,7 +33,7 @@ from lavaghost.errors import ExportError, MissingError, join_faults
 from lavaghost.exporters import Exporter, Outputs
 from lavaghost.spec import Network
 
-FOLDER = Path(__file__).with_name("runtimes")
+FOLDER = Path(__file__).with_name("programs")
 TIMEOUT_S = 900.0
 """Until a program must have finished; its environment is made in this time too, once."""
 SLACK_BYTES = 1 << 16
