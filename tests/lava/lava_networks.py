@@ -25,6 +25,15 @@ PAIRS = [
     ("online", "temporal"),
 ]
 """Every allowed pair of mechanism and rule."""
+KINDS = [
+    (1, "duplicate", "tied"),
+    (2, "duplicate", "random"),
+    (1, "learned", "random"),
+    (2, "learned", "tied"),
+    (1, "online", "random"),
+    (2, "online", "tied"),
+]
+"""Hidden layers, mechanism and feedback: each mechanism with one and two layers, and with both kinds of feedback."""
 SAMPLES = np.random.default_rng(0).random((4, 12))
 TARGETS = np.eye(4)[[2, 0, 3, 1]]
 

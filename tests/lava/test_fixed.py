@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from lava_integers import LABELS, SAMPLES, course_of, integers_of, network, taught
-from lava_networks import PAIRS, same_state
+from lava_networks import KINDS, PAIRS, same_state
 
 from lavaghost.datasets import Dataset
 from lavaghost.engines.stepped import Stepped
@@ -29,17 +29,7 @@ MODELS = ("fused", "decomposed")
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(
-    ("hidden", "mechanism", "feedback"),
-    [
-        (1, "duplicate", "tied"),
-        (2, "duplicate", "random"),
-        (1, "learned", "random"),
-        (2, "learned", "tied"),
-        (1, "online", "random"),
-        (2, "online", "tied"),
-    ],
-)
+@pytest.mark.parametrize(("hidden", "mechanism", "feedback"), KINDS)
 def test_inference(hidden, mechanism, feedback, model):
     net = network(hidden, mechanism=mechanism, feedback=feedback)
     integers = integers_of(course_of(net, "temporal"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lava.proc.dense.process import Dense, LearningDense
-from lava_networks import PAIRS, SAMPLES, TARGETS, network, parameters, plan, same_state, taught
+from lava_networks import KINDS, PAIRS, SAMPLES, TARGETS, network, parameters, plan, same_state, taught
 
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.stepped import Stepped
@@ -26,17 +26,7 @@ def same_parameters(found: Parameters, expected: Parameters, where: str) -> None
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(
-    ("hidden", "mechanism", "feedback"),
-    [
-        (1, "duplicate", "tied"),
-        (2, "duplicate", "random"),
-        (1, "learned", "random"),
-        (2, "learned", "tied"),
-        (1, "online", "random"),
-        (2, "online", "tied"),
-    ],
-)
+@pytest.mark.parametrize(("hidden", "mechanism", "feedback"), KINDS)
 def test_inference(hidden, mechanism, feedback, model):
     net = network(hidden, mechanism=mechanism, feedback=feedback, lam=0.3, activation="relu")
     params = parameters(net)
