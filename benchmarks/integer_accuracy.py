@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +24,9 @@ from lavaghost.integer_training import train_integers
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
     suited,
+    suited_fraction,
 )
-from lavaghost.spec import Mechanism, Network, parse
+from lavaghost.spec import Mechanism, Network, Physics, parse
 from lavaghost.widths import DEFAULT, LoihiWidths
 
 OUT = Path("out/integers")
@@ -33,7 +35,7 @@ SLOW_DECAY = (0.25, 0.5, 0.7, 0.85)
 
 
 class Row(NamedTuple):
-    """One row: a data set, a mechanism, what its learning changes of the defaults, and widths."""
+    """One row: a data set, a mechanism, and what its learning changes of the defaults."""
 
     name: str
     data: str
@@ -41,23 +43,25 @@ class Row(NamedTuple):
     hidden: int
     learning: dict[str, Any]
     seeds: int = 3
-    widths: LoihiWidths = DEFAULT
+
+    @property
+    def widths(self) -> LoihiWidths:
+        """Those of Loihi, with the fraction of states that the mechanism learns well with."""
+        return replace(DEFAULT, state_fraction=suited_fraction(Physics(mechanism=self.mechanism)))
 
 
 TEMPORAL = {"rule": "temporal"}
 MNIST = {"epochs": 20, "eta_exponent": -5, "halve_at": SLOW_DECAY}
 SLOWER = {**MNIST, "eta_exponent": -6}
 """For denser hidden rates: a step on one sample overshoots when eta |r|^2 passes 2."""
-FINE = LoihiWidths(state_fraction=14)
-"""Where ghosts do not cancel exactly: a cut of a state pulls small changes of the rate one way."""
 ROWS = (
     Row("mnist-duplicate", "mnist", "duplicate", 400, MNIST),
     Row("digits-duplicate", "digits", "duplicate", 128, {"epochs": 40}, 5),
     Row("digits-online", "digits", "online", 128, {"epochs": 40, **TEMPORAL}, 5),
     Row("digits-learned", "digits", "learned", 128, {"epochs": 40, **TEMPORAL}, 3),
     Row("digits-duplicate-shared", "digits", "duplicate", 128, {"epochs": 40, "rounding": "shared"}, 3),
-    Row("mnist-online", "mnist", "online", 400, {**SLOWER, **TEMPORAL}, 3, FINE),
-    Row("mnist-learned", "mnist", "learned", 400, {**SLOWER, **TEMPORAL, "pretrain_samples": 60_000}, 1, FINE),
+    Row("mnist-online", "mnist", "online", 400, TEMPORAL, 3),
+    Row("mnist-learned", "mnist", "learned", 400, {**SLOWER, **TEMPORAL, "pretrain_samples": 60_000}, 1),
 )
 
 

@@ -28,6 +28,7 @@ from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
     Rounding,
+    suited_fraction,
 )
 from lavaghost.quantize import quantize
 from lavaghost.spec import Spec
@@ -81,10 +82,11 @@ def learn(run: RunConfig, data: Dataset, point: Point, stop: Event | None = None
         if stop is not None and stop.is_set():
             raise CancelledError
 
-    network, learning = integer_run(run, data, point.widths)
+    widths = replace(point.widths, state_fraction=suited_fraction(run.network))
+    network, learning = integer_run(run, data, widths)
     seed = learning.seed + point.seed
     learning = learning.model_copy(update={"rounding": point.rounding, "seed": seed})
-    done = train_integers(network, learning, data, widths=point.widths, report=check)
+    done = train_integers(network, learning, data, widths=widths, report=check)
     return row(point, seed, done.history[-1], done.seconds)
 
 

@@ -9,10 +9,10 @@ import click
 from lavaghost import spec
 from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, json_option
 from lavaghost.cli.console import bar, check_writable, emit, percent
-from lavaghost.config import engine_of, integer_run, read_config
+from lavaghost.config import RunConfig, engine_of, integer_run, read_config
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
-from lavaghost.learning.integer_spec import Rounding
+from lavaghost.learning.integer_spec import Rounding, suited_fraction
 from lavaghost.widths import DEFAULT, LoihiWidths
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--arithmetic", type=choice(spec.ArithmeticName), help="Floating point, or a chip's integers.")
 @click.option("--rounding", type=choice(Rounding), help="Arithmetic loihi: random numbers of weights.")
 @click.option("--hardware", "chip", help="Arithmetic loihi: take the bit widths of this chip, NAME or FILE.")
-@click.option("--state-fraction", type=int, help="Arithmetic loihi: fractional bits of a state (12).")
+@click.option(
+    "--state-fraction",
+    type=int,
+    help="Arithmetic loihi: fractional bits of a state (duplicate 12, else 14).",
+)
 @click.option(
     "--lava-model", type=LAVA_MODEL, default="fused", show_default=True, help="Processes of engine lava."
 )
@@ -95,7 +99,7 @@ def train(
     run = read_config(config, _overrides(options), _defaults(start))
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
-    widths = _widths(chip, state_fraction, integers)
+    widths = _widths(chip, state_fraction, run)
     network, integer = run.network_for(data.n_inputs, data.n_classes), run.integer
     if integers:
         network, integer = integer_run(run, data, widths)
@@ -139,16 +143,18 @@ def train(
     emit(values, as_json, f"{data.name}, {network.layers}")
 
 
-def _widths(chip: str | None, state_fraction: int | None, integers: bool) -> LoihiWidths:
+def _widths(chip: str | None, state_fraction: int | None, run: RunConfig) -> LoihiWidths:
     """The bit widths of a chip by its name or file; Lava's model of Loihi where none is named."""
     from lavaghost.hardware.config import load
 
-    if (chip is not None or state_fraction is not None) and not integers:
+    if (chip is not None or state_fraction is not None) and run.arithmetic == "float":
         raise SpecError(
             "--hardware and --state-fraction belong to --arithmetic loihi; add that or leave them out"
         )
     widths = DEFAULT if chip is None else load(chip).integers()
-    return widths if state_fraction is None else replace(widths, state_fraction=state_fraction)
+    if state_fraction is None:
+        state_fraction = suited_fraction(run.network)
+    return replace(widths, state_fraction=state_fraction)
 
 
 def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:

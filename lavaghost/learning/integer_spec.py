@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lavaghost.errors import SpecError, join_faults
 from lavaghost.loihi import Loihi
-from lavaghost.spec import Count, Network, Spec
+from lavaghost.spec import Count, Network, Physics, Spec
 from lavaghost.spec import Rule as RuleName
 from lavaghost.widths import DEFAULT, Formats, LoihiWidths, exponent_of
 
@@ -119,6 +119,15 @@ def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
         "activation": "relu",
     }
     return network.model_copy(update={**changes, "schedule": schedule})
+
+
+def suited_fraction(network: Physics) -> int:
+    """Fractional bits of a state that a mechanism learns well with.
+
+    Duplicate ghosts cancel to the last bit. What other ghosts leave is cut with each step of the leak, which pulls the
+    small changes of the nudged phase one way, unless states have finer units (docs/fixed_point.md).
+    """
+    return DEFAULT.state_fraction + (0 if network.mechanism == "duplicate" else 2)
 
 
 def default_formats(network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1) -> Formats:

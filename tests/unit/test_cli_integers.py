@@ -99,3 +99,15 @@ def test_bad_input_is_one_line(case, tmp_path, capfd):
     assert len(error) == 1
     assert re.search(said, error[0]), error[0]
     assert not (tmp_path / "out" / "model.yaml").exists()
+
+
+@pytest.mark.parametrize(("mechanism", "fraction"), [("duplicate", 12), ("online", 14), ("learned", 14)])
+def test_states_are_as_fine_as_the_mechanism_needs(mechanism, fraction, tmp_path, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text("hidden: [8]\narithmetic: loihi\ninteger: {epochs: 0, pretrain_samples: 10}\n")
+    result(capsys, ["train", str(file), "--mechanism", mechanism, "--out", str(tmp_path)])
+    assert f"state_fraction: {fraction}" in (tmp_path / "model.yaml").read_text()
+    result(
+        capsys, ["train", str(file), "--mechanism", mechanism, "--state-fraction", "10", "--out", str(tmp_path)]
+    )
+    assert "state_fraction: 10" in (tmp_path / "model.yaml").read_text()
