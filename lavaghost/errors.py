@@ -11,9 +11,10 @@
     +-- MissingError     3    something needed is not installed
 
 A message names the object, the value, the limit and the remedy, in one line. Several faults of one
-input are reported together (`join_faults`).
+input are reported together (`join_faults`). What is allowed, yet most likely not meant, is a `LavaGhostWarning`.
 """
 
+import warnings
 from collections.abc import Iterable
 
 
@@ -64,3 +65,12 @@ class MissingError(LavaGhostError, ImportError):
 def join_faults(faults: Iterable[str]) -> str:
     """All faults of one input as one line: `first; second; third`."""
     return "; ".join(" ".join(fault.split()) for fault in faults)
+
+
+class LavaGhostWarning(UserWarning):
+    """Something that is allowed and most likely not meant; the text names object, value, and what to do."""
+
+
+def warn(text: str) -> None:
+    """Say `text`, one line, as a `LavaGhostWarning`; the command line shows it, and lists it with --json."""
+    warnings.warn(" ".join(text.split()), LavaGhostWarning, stacklevel=2)

@@ -12,6 +12,7 @@ import click
 
 from lavaghost.cli import exports, hardware, imports, quantize, train
 from lavaghost.cli.commands import cli
+from lavaghost.cli.console import fail, warnings_shown
 from lavaghost.errors import LavaGhostError
 
 __all__ = ["main"]
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        code = cli.main(args=arguments, prog_name="lavaghost", standalone_mode=False)
+        with warnings_shown():
+            code = cli.main(args=arguments, prog_name="lavaghost", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -58,5 +60,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, code: int) -> int:
     # a Lava fault carries its process's traceback below the first line
-    click.echo("lavaghost: " + message.strip().partition("\n")[0], err=True)
+    fail(message)
     return code

@@ -1,6 +1,11 @@
-"""Progress and tables on standard error; with --json exactly one object on standard output."""
+"""The one way to the terminal: progress and tables on standard error; with --json one object on standard output.
+
+Whatever is shown may come from a file: control characters are shown as escapes, and `[` is no markup (`literal`).
+"""
 
 import json
+import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +16,49 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from lavaghost.errors import OutputError
+from lavaghost.errors import LavaGhostWarning, OutputError
 
-ERR = Console(stderr=True, highlight=False)
+ERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode categories that are shown as escapes: control, format (such as direction), surrogates, unassigned."""
+_warned: list[str] = []
+"""What was warned of while this command runs, each once."""
+
+
+def literal(text: object) -> str:
+    """`text` with every character that would act on a terminal, break the line or hide, as its escape."""
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in HIDDEN else c for c in str(text))
+
+
+def say(text: object, style: str = "") -> None:
+    """One line on standard error."""
+    ERR.print(Text(literal(text), style=style), soft_wrap=True)
+
+
+def fail(message: str) -> None:
+    """The one line in which a command fails."""
+    click.echo(literal("lavaghost: " + message.strip().partition("\n")[0]), err=True)
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """While the block runs, each `LavaGhostWarning` is a line on standard error, and is kept for `emit`."""
+    _warned.clear()
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.simplefilter("always", LavaGhostWarning)
+
+        def show(message: Any, category: Any, *rest: Any) -> None:
+            if not issubclass(category, LavaGhostWarning):
+                usual(message, category, *rest)
+            elif (text := str(message)) not in _warned:
+                _warned.append(text)
+                say(f"warning: {text}", "yellow")
+
+        warnings.showwarning = show
+        yield
 
 
 class Bar:
@@ -29,36 +73,38 @@ class Bar:
         if total is not None:
             changes["total"] = total
         if note is not None:
-            changes["note"] = note
+            changes["note"] = literal(note)
         self._progress.update(self._task, **changes)
 
     def note(self, text: str) -> None:
         """Show a short note."""
-        self._progress.update(self._task, note=text)
+        self._progress.update(self._task, note=literal(text))
 
 
 @contextmanager
 def bar(title: str, total: int | None) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=ERR) as progress:
-        yield Bar(progress, progress.add_task(title, total=total, note=""))
+        yield Bar(progress, progress.add_task(literal(title), total=total, note=""))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A small table on standard error."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    grid = Table(
+        title=Text(literal(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
     for i, name in enumerate(columns):
-        grid.add_column(name, justify="left" if i == 0 else "right")
+        grid.add_column(Text(literal(name)), justify="left" if i == 0 else "right")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(Text(literal(cell)) for cell in row))
     ERR.print()
     ERR.print(grid)
 
@@ -67,8 +113,8 @@ def figures(title: str, values: Mapping[str, Any]) -> None:
     """A two-column table of named figures."""
     grid = Table.grid(padding=(0, 2))
     for name, value in values.items():
-        grid.add_row(name.replace("_", " "), show(value))
-    ERR.print(f"\n[bold]{title}[/bold]", grid, sep="\n")
+        grid.add_row(literal(name.replace("_", " ")), Text(literal(show(value))))
+    ERR.print("", Text(literal(title), style="bold"), grid, sep="\n")
 
 
 def show(value: Any) -> str:
@@ -86,9 +132,9 @@ def percent(value: float) -> str:
 
 
 def emit(values: Mapping[str, Any], as_json: bool, title: str) -> None:
-    """The result: one JSON object on standard output, or a table on standard error."""
+    """The result: one JSON object on standard output, with `warnings`, or a table on standard error."""
     if as_json:
-        click.echo(json.dumps(values, allow_nan=False))
+        click.echo(json.dumps({**values, "warnings": _warned}, allow_nan=False).replace("\x7f", "\\u007f"))
     else:
         figures(title, values)
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lavaghost.cli.console import ERR, bar, percent, show, table
+from lavaghost.cli.console import bar, percent, say, show, table
 from lavaghost.datasets import load
 from lavaghost.evaluation import evaluate
 from lavaghost.exporters import base
@@ -21,7 +21,7 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
     """Train, control, Lava, export, verify, draw, table. Returns the figures and whether all agree."""
     start = time.perf_counter()
     data = load("digits")
-    ERR.print("A 64-128-10 network with duplicate ghosts learns 1437 handwritten digits.")
+    say("A 64-128-10 network with duplicate ghosts learns 1437 handwritten digits.")
     with bar("ghost units", None) as progress:
         trained, model = train_and_save(NETWORK, LEARNING, data, out, report=_note(progress))
     result = trained.record["result"]
@@ -59,8 +59,9 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
         ],
     )
     seconds = time.perf_counter() - start
-    ERR.print(f"\nModel {model}, ONNX {onnx.paths[0]}, bundle {out / 'bundle'}, curves {curves}")
-    ERR.print(f"{seconds:.0f} s. Accuracy says little without the cosines; docs/theory.md says why.")
+    say("")
+    say(f"Model {model}, ONNX {onnx.paths[0]}, bundle {out / 'bundle'}, curves {curves}")
+    say(f"{seconds:.0f} s. Accuracy says little without the cosines; docs/theory.md says why.")
     values = {
         **result,
         "model": str(model),

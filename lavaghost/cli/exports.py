@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lavaghost.cli.commands import PATH, dataset_option, json_option
-from lavaghost.cli.console import bar, check_writable, emit, table
+from lavaghost.cli.console import bar, check_writable, emit, say, table
 from lavaghost.errors import ExportError, SpecError
 
 
@@ -169,7 +169,7 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
         rows = [(cell.target, cell.runtime, cell.text, f"{cell.seconds:.1f}") for cell in cells if cell.runtime]
         table(title, ("target", "runtime", "result", "seconds"), rows)
         for note in matrix.notes(cells):
-            click.echo(note, err=True)
+            say(note)
     return 0 if agreements and all(found.passed for found in agreements) else 1
 
 

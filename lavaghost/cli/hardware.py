@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.console import ERR, bar, emit, percent, show, table
+from lavaghost.cli.console import bar, emit, percent, say, show, table
 from lavaghost.errors import SpecError
 from lavaghost.hardware.activity import Activity
 from lavaghost.hardware.findings import Plan
@@ -140,9 +140,10 @@ def _show(report: Report, values: dict[str, Any]) -> None:
     if rows:
         table(title, ["layer", "core", "neurons", "axons in / out", "synapses", "synapse bits"], rows)
     else:
-        ERR.print(f"\n[bold]{title}[/bold]")
+        say("")
+        say(title, "bold")
     for violation in m.violations:
-        ERR.print("  " + violation.line(m.hardware.name), soft_wrap=True)
+        say("  " + violation.line(m.hardware.name))
     extra = values["overhead_learning"]
     figures = {
         "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
@@ -170,10 +171,12 @@ def _show(report: Report, values: dict[str, Any]) -> None:
         figures["plot"] = values["plot"]
     emit(figures, False, "Summary")
     if report.unknown:
-        ERR.print("\n[bold]Unknown[/bold]")
+        say("")
+        say("Unknown", "bold")
         for text in report.unknown:
-            ERR.print(f"  {text}", soft_wrap=True)
-    ERR.print("\nEstimated from published figures; not tested on hardware.")
+            say(f"  {text}")
+    say("")
+    say("Estimated from published figures; not tested on hardware.")
 
 
 def _si(value: float | None, unit: str) -> str:
@@ -210,7 +213,7 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
         ]
         missing = [f["figure"] for f in figures(h) if f["value"] is None]
         table(f"{name}: {h.title}", ["figure", "value", "unit", "confidence", "source"], rows)
-        ERR.print("unknown: " + ", ".join(missing), soft_wrap=True)
+        say("unknown: " + ", ".join(missing))
 
 
 @click.command("deploy")
@@ -240,7 +243,7 @@ def deploy_command(
     mapping = map_network(trained.network, hardware)
     if not mapping.fits:
         for violation in mapping.violations:
-            ERR.print(violation.line(hardware.name), soft_wrap=True)
+            say(violation.line(hardware.name))
         emit({"fits": False, "violations": [v.as_json() for v in mapping.violations]}, as_json, "Does not fit")
         return 1
     with bar("deploy", None):
