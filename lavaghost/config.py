@@ -27,8 +27,8 @@ from lavaghost.learning.integer_spec import (
     default_formats,
     suited,
 )
+from lavaghost.names import ArithmeticName
 from lavaghost.spec import (
-    ArithmeticName,
     Engine,
     HiddenSizes,
     Learning,

@@ -25,7 +25,8 @@ TEMPORARY = re.compile(
     r"\.[^/]+\.(yaml|safetensors|new|npz|png|svg|csv|json|md|onnx|net|nir)\.[a-z0-9_]{8}|\.model\.safetensors\.new"
 )
 """Names under which `write_atomic` writes; one that nobody holds is what a killed run has left."""
-_held: set[Path] = set()
+_held: dict[Path, int] = {}
+"""The locks of this process, and the thread that has each."""
 _held_guard = threading.Lock()
 
 
@@ -63,34 +64,36 @@ def read_regular(path: Path | str, limit: int) -> bytes:
 def locked(folder: Path | str) -> Iterator[Path]:
     """While the block runs no other run writes into `folder`, which is made; what killed runs left there goes.
 
-    The lock is the system's and ends with its process, however that ends. Raises `OutputError`, which names the
-    holder, or says why nothing can be written there.
+    The lock is the system's and ends with its process, however that ends; the thread that has it may enter again.
+    Raises `OutputError`, which names the holder, or says why nothing can be written there.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder.resolve() / LOCK_NAME
         with _held_guard:  # locks of one process do not exclude each other
-            if place in _held:
+            if _held.get(place, threading.get_ident()) != threading.get_ident():
                 raise OutputError(
                     f"{folder} is being written by another run of this program; use one folder a run"
                 )
-            handle = _acquire(place, folder)
-            _held.add(place)
+            handle = None if place in _held else _acquire(place, folder)
+            _held[place] = threading.get_ident()
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
         ) from error
+    if handle is None:
+        yield folder
+        return
     try:
         _remove_stale(folder)
         yield folder
     finally:
-        # by its own name, and while it is still held: nobody can have locked what is removed here
         with _held_guard:
-            _held.discard(place)
-            place.unlink(missing_ok=True)
+            del _held[place]
+            place.unlink(missing_ok=True)  # while it is held: nobody else can have locked it
             os.close(handle)
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,8 +163,11 @@ def test_a_folder_has_one_run_and_the_second_says_whose(tmp_path, holder):
     # the system ends a lock with its process; its file may stay behind
     with locked(tmp_path / "out"):
         assert (tmp_path / "out" / LOCK_NAME).exists()
-        with pytest.raises(OutputError, match="of this program"), locked(tmp_path / "out" / ".." / "out"):
+        with locked(tmp_path / "out" / ".." / "out"):  # the thread that has it may enter again
             pass
+        assert (tmp_path / "out" / LOCK_NAME).exists()
+        with ThreadPoolExecutor(1) as pool, pytest.raises(OutputError, match="of this program"):
+            pool.submit(lambda: locked(tmp_path / "out").__enter__()).result()
     assert list((tmp_path / "out").iterdir()) == []
 
 
