@@ -54,9 +54,10 @@ def open_regular(path: Path | str, limit: int | None = None) -> Iterator[Buffere
 def read_regular(path: Path | str, limit: int) -> bytes:
     """All bytes of a regular file, at most `limit`. Raises `OSError` as `open_regular` does."""
     with open_regular(path, limit) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:  # it grew, or says that it is empty, as the files of /proc do
-        raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(size + 1)
+    if len(data) > size:  # it grows, or says that it is empty, as the files of /proc do
+        raise OSError(errno.EFBIG, f"it has more than the {size} bytes that it says", str(path))
     return data
 
 
