@@ -46,7 +46,7 @@ def measure(layers: tuple[int, ...], chip: str) -> dict[str, Any]:
     return {
         "hardware": chip,
         "synapses": mapping.graph.synapses,
-        "fits": mapping.fits,
+        "status": mapping.status,
         "cores": mapping.needed,
         "cores_lower_bound": mapping.lower_bound,
         "seconds": statistics.median(seconds),
@@ -74,7 +74,7 @@ def main() -> None:
             print(
                 f"{chip:18s} {name:5s} {row['synapses']:>12,} synapses  {row['seconds'] * 1e3:9.2f} ms  "
                 f"{row['added_mib']:6.1f} MiB more  {row['cores']:>5,} cores (at least {row['cores_lower_bound']:,})"
-                f"{'' if row['fits'] else '  does not fit'}"
+                f"  {row['status']}"
             )
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -75,11 +75,11 @@ class SanafeExporter:
 def placed(trained: TrainedNetwork, weight_bits: int) -> list[list[int]]:
     """The core of each neuron: inputs first, then layer by layer. Raises `ExportError` if they do not fit."""
     network = trained.network
-    mapping = map_network(network, load(CHIP), plan=Plan(weight_bits=weight_bits, split=True))
+    mapping = map_network(network, load(CHIP), plan=Plan(weight_bits=weight_bits, messages="counts"))
     inputs = range(network.layers[0])
     needed = mapping.needed + (len(inputs) - 1) // INPUTS_PER_CORE + 1
     if mapping.violations or needed > CORES:
-        why = "; ".join(str(violation) for violation in mapping.violations)
+        why = "; ".join(violation.line(CHIP) for violation in mapping.violations)
         raise ExportError(
             f"exporter 'sanafe': layers {network.layers} need {needed} cores of {CORES} with the input"
             f"{': ' if why else ''}{why}; use smaller layers or fewer weight_bits"

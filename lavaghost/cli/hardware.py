@@ -42,7 +42,15 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
 @click.option("--cores", type=click.IntRange(min=1), help="Use at most so many cores.")
 @click.option("--no-split", is_flag=True, help="Keep every layer whole, on one core.")
 @click.option(
-    "--apply", "apply", is_flag=True, help="Apply the remedies: split layers, use all cores, fewer bits."
+    "--messages",
+    type=click.Choice(get_args(names.Code)),
+    help="Send rates as numbers or as spike counts; usually what the chip can.",
+)
+@click.option(
+    "--apply",
+    "apply",
+    is_flag=True,
+    help="Apply the remedies: split layers, use all cores, other bits, spike counts.",
 )
 @click.option("--plot", type=PATH, help="Draw the placement into this .png or .svg file.")
 @click.option("--keep", is_flag=True, help="Keep the placement in the saved network; its bundle carries it.")
@@ -58,6 +66,7 @@ def map_command(
     weight_bits: int,
     cores: int | None,
     no_split: bool,
+    messages: names.Code | None,
     apply: bool,
     plot: Path | None,
     keep: bool,
@@ -65,7 +74,8 @@ def map_command(
 ) -> int:
     """Place the network MODEL on a chip and estimate its cost.
 
-    MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed.
+    MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed. Exit code 0 if
+    it fits, also where that is so only as far as is known: `status` says which, and `undecided` what is not known.
     """
     from lavaghost.hardware.config import load
     from lavaghost.hardware.findings import Plan
@@ -73,24 +83,26 @@ def map_command(
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise SpecError(f"{plot}: a picture is .png or .svg; name it {plot.stem or 'placement'}.png")
+    if phase == "learning" and messages == "counts":
+        raise SpecError("--messages counts goes with --phase inference; learning sends numbers, leave it out")
     hardware = load(chip)
     network, activity = _network(model), None
     if dataset is not None:
         activity = _measured(model, dataset, phase, limit or SAMPLES)
-    plan = Plan(weight_bits=weight_bits, cores=cores, split=not no_split)
+    plan = Plan(weight_bits=weight_bits, cores=cores, split=not no_split, messages=messages)
     report = make(network, hardware, phase, plan, activity=activity, apply=apply)
     values = report.as_json()
     if plot is not None and report.mapping.cores:
         from lavaghost.hardware.draw import draw
 
         values["plot"] = str(draw(report, plot))
-    if keep and report.mapping.fits:
+    if keep and report.mapping.fits is not False:
         values["kept"] = str(_keep(model, hardware.name, report.kept()))
     if as_json:
         emit(values, True, "")
     else:
         _show(report, values)
-    return 0 if report.mapping.fits else 1
+    return 1 if report.mapping.fits is False else 0
 
 
 def _network(model: Path) -> "Network":
@@ -128,6 +140,8 @@ def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
 
 
 def _show(report: "Report", values: dict[str, Any]) -> None:
+    from lavaghost.hardware import messages
+
     m = report.mapping
     rows = []
     for i, (core, place) in enumerate(zip(m.cores, values["placement"], strict=True)):
@@ -139,7 +153,7 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
         bits = "unknown" if used.synapse_bits is None else f"{used.synapse_bits:,.0f}"
         axons = f"{used.input_axons:,} / {used.output_axons:,}"
         rows.append([parts, str(place["core"]), f"{used.neurons:,}", axons, f"{used.synapses:,}", bits])
-    title = f"{m.hardware.title}: {'fits' if m.fits else 'DOES NOT FIT'} for {report.phase}"
+    title = f"{m.hardware.title}, {report.phase}: {m.headline}"
     if rows:
         table(title, ["layer", "core", "neurons", "axons in / out", "synapses", "synapse bits"], rows)
     else:
@@ -151,6 +165,7 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
     figures = {
         "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
         "weights": f"{m.plan.weight_bits} bits",
+        "messages": messages.words(m.graph, m.hardware, m.messages),
         "utilization": "  ".join(f"{k} {v:.0%}" for k, v in m.utilization.items()) or "unknown",
         "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses",
         "activity": report.activity.origin,
@@ -173,11 +188,14 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
     if "plot" in values:
         figures["plot"] = values["plot"]
     emit(figures, False, "Summary")
-    if report.unknown:
-        say("")
-        say("Unknown", "bold")
-        for text in report.unknown:
-            say(f"  {text}")
+    costs = [text for text in report.unknown if text not in m.unknown]
+    deciding = "Unknown, and decides whether it fits" if m.fits is None else "Unknown besides"
+    for heading, texts in ((deciding, m.unknown), ("Unknown", costs)):
+        if texts:
+            say("")
+            say(heading, "bold")
+            for text in texts:
+                say(f"  {text}")
     say("")
     say("Estimated from published figures; not tested on hardware.")
 
@@ -236,6 +254,7 @@ def deploy_command(
     cannot be reached.
     """
     from lavaghost.hardware.config import load
+    from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.mapper import map_network
     from lavaghost.lava_backend.deploy import deploy, require_target
     from lavaghost.pipeline import load_both
@@ -243,15 +262,22 @@ def deploy_command(
     hardware = load(chip)
     require_target(hardware, simulate)
     trained, data = load_both(model, dataset)
-    mapping = map_network(trained.network, hardware)
-    if not mapping.fits:
+    # its sigma-delta neurons send numbers
+    mapping = map_network(trained.network, hardware, plan=Plan(messages="numbers"))
+    verdict = {"fits": mapping.fits, "status": mapping.status, "undecided": list(mapping.unknown)}
+    if mapping.violations:
         for violation in mapping.violations:
             say(violation.line(hardware.name))
-        emit({"fits": False, "violations": [v.as_json() for v in mapping.violations]}, as_json, "Does not fit")
+        lines = [v.as_json() for v in mapping.violations]
+        emit(
+            {**verdict, "violations": lines} if as_json else {},
+            as_json,
+            f"{hardware.title}: {mapping.headline}",
+        )
         return 1
     with bar("deploy", None):
         found = deploy(trained, data, hardware, simulate=simulate, limit=limit)
-    values = {**found.as_json(), "fits": True, "cores": mapping.needed, "unknown": list(mapping.unknown)}
+    values = {**found.as_json(), **verdict, "cores": mapping.needed}
     title = f"{data.name} on {found.target}: {percent(found.accuracy)}, not tested on hardware"
     emit(values, as_json, title)
     return 0 if found.integer_exact else 1

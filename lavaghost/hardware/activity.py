@@ -17,6 +17,7 @@ from lavaghost.dynamics import Parameters, State
 from lavaghost.engines.stepped import Stepped
 from lavaghost.hardware.nodes import Graph, Phase
 from lavaghost.hardware.schema import Hardware
+from lavaghost.names import Code
 from lavaghost.spec import Network
 
 PERCENTILE = 99.9
@@ -24,16 +25,21 @@ PERCENTILE = 99.9
 
 @dataclass(frozen=True)
 class Activity:
-    """Messages per neuron and step, by population; `steps` of one trial; where the figures are from."""
+    """Messages per neuron and step, by population; `steps` of one trial; where the figures are from.
+
+    code  how rates are sent; None is as numbers wherever a chip can
+    """
 
     steps: int
     graded: Mapping[str, float]
     spikes: Mapping[str, float]
     origin: str
+    code: Code | None = None
 
     def rates(self, hardware: Hardware) -> Mapping[str, float]:
-        """Messages per neuron and step in the way of `hardware`; binary where it cannot send numbers."""
-        return self.graded if (hardware.limits.payload_bits.value or 0) > 0 else self.spikes
+        """Messages per neuron and step in the way of `code`, or of `hardware`."""
+        usual: Code = "numbers" if (hardware.limits.payload_bits.limit or 0) > 0 else "counts"
+        return self.graded if (self.code or usual) == "numbers" else self.spikes
 
     def rate_of(self, population: str, hardware: Hardware) -> float:
         """The same for one population; a relay sends whenever it can."""

@@ -1,5 +1,9 @@
 """Figures with unit, source and confidence, which a hardware configuration is made of.
 
+    Figure   an amount of energy, time or power, 0 or more
+    Count    how many there are of something: a whole number, 1 or more, or unlimited; `Finite` is not unlimited
+    Width    bits of one number, whole, 1 or more; `Extra` bits may be none
+
 A figure is a mapping `{value, unit, source, confidence}`; `source` names an entry of the file's `sources`.
 What nobody has published is `value: null`, or left out, and every rule that needs it answers "unknown".
 Nothing is coerced: `"128"` and `true` are not numbers, and unknown keys are refused by their path.
@@ -9,7 +13,15 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from lavaghost.spec import Spec
 
@@ -20,31 +32,66 @@ Confidence = Literal["documented", "secondary", "unverified"]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
+MOST = 10**12
+"""Of anything that is counted; beyond any machine, and small enough to compute with."""
+WIDEST = 128
+"""Bits of one number."""
+LARGEST = 1e9
+"""J, s or W of anything."""
+
+
 def to_tuple(value: Any) -> Any:
     """YAML and JSON have lists where values here are tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
-def _number(value: Any) -> float | None:
-    """A number that is 0 or more, infinity for "unlimited", None for null."""
+def _plain(value: Any, also: str) -> int | float | None:
+    """A number, or None for null; `also` says what else may be written."""
     if value is None:
         return None
-    if value == "unlimited":
-        return math.inf
     if isinstance(value, str):
         raise ValueError("text is no number; write it without quotes, with a point in it if it has an exponent")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("write a number, null for unknown, or unlimited")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError("write a finite number that is 0 or more, null for unknown, or unlimited")
+        raise ValueError(f"write a number, {also}")
     return value
 
 
-Number = Annotated[
-    float | None,
-    PlainValidator(_number),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "unlimited"}, {"type": "null"}]}),
-]
+def _number(value: Any) -> float | None:
+    """An amount, or None for null."""
+    number = _plain(value, _NULL)
+    if number is not None and not 0 <= number <= LARGEST:
+        raise ValueError(f"write a finite number from 0 to {LARGEST:g}, {_NULL}")
+    return number
+
+
+def _whole(least: int, most: int, also: str) -> PlainValidator:
+    """Checks for a whole number; 3.0 is one, and becomes 3."""
+
+    def check(value: Any) -> int | float | None:
+        if value == "unlimited" and "unlimited" in also:
+            return math.inf
+        number = _plain(value, also)
+        # not a number compares as false with every limit
+        if number is not None and not (least <= number <= most and number == int(number)):
+            raise ValueError(f"write a whole number from {least:,} to {most:,}, {also}")
+        return None if number is None else int(number)
+
+    return PlainValidator(check)
+
+
+def _published(kind: str, least: int, most: float, unlimited: bool) -> WithJsonSchema:
+    number = {"type": kind, "minimum": least, "maximum": most}
+    others = [{"const": "unlimited"}] if unlimited else []
+    return WithJsonSchema({"anyOf": [number, *others, {"type": "null"}]})
+
+
+_NULL = "or null for unknown"
+_OPEN = "null for unknown, or unlimited"
+Number = Annotated[float | None, PlainValidator(_number), _published("number", 0, LARGEST, False)]
+Counted = Annotated[float | None, _whole(1, MOST, _OPEN), _published("integer", 1, MOST, True)]
+Whole = Annotated[float | None, _whole(1, MOST, _NULL), _published("integer", 1, MOST, False)]
+Bits = Annotated[float | None, _whole(1, WIDEST, _NULL), _published("integer", 1, WIDEST, False)]
+ExtraBits = Annotated[float | None, _whole(0, WIDEST, _NULL), _published("integer", 0, WIDEST, False)]
 
 
 class Sourced(Spec):
@@ -79,11 +126,35 @@ class Figure(Sourced):
         return self.value if self.enforce else None
 
 
+class Count(Figure):
+    """How many there are of something."""
+
+    value: Counted = None
+
+
+class Finite(Count):
+    """How many of something that cannot be unlimited."""
+
+    value: Whole = None
+
+
+class Width(Figure):
+    """Bits of one number."""
+
+    value: Bits = None
+
+
+class Extra(Figure):
+    """Bits that are added to something, and may be none."""
+
+    value: ExtraBits = None
+
+
 class Figures(Sourced):
-    """Several numbers of one unit: one for each core, or the choices that there are."""
+    """Several counts of one unit: one for each core, or the choices that there are."""
 
     values: Annotated[
-        tuple[Annotated[int, Field(ge=0, le=10**12)], ...], BeforeValidator(to_tuple), Field(max_length=4096)
+        tuple[Annotated[int, Field(ge=1, le=MOST)], ...], BeforeValidator(to_tuple), Field(max_length=4096)
     ] = ()
     unit: Text
 
@@ -104,14 +175,17 @@ class Flag(Sourced):
         return self
 
 
-def figure(unit: str) -> Any:
-    """A field for one figure in `unit`, unknown unless it is given."""
-    return Field(default=Figure(unit=unit), json_schema_extra={"x-unit": unit})
+class Choices(Figures):
+    """Widths that there are."""
+
+    values: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...], BeforeValidator(to_tuple), Field(max_length=WIDEST)
+    ] = ()
 
 
-def figure_list(unit: str) -> Any:
-    """A field for several figures in `unit`."""
-    return Field(default=Figures(unit=unit), json_schema_extra={"x-unit": unit})
+def known(kind: type[Figure] | type[Figures], unit: str) -> Any:
+    """A field for a figure of this kind in `unit`, unknown unless it is given."""
+    return Field(default=kind(unit=unit), json_schema_extra={"x-unit": unit})
 
 
 class WithUnits(Spec):
@@ -124,11 +198,11 @@ class WithUnits(Spec):
             if isinstance(value, Figure | Figures):
                 yield key, value
 
-    @model_validator(mode="after")
-    def _units(self) -> "WithUnits":
-        for key, held in self.figures():
-            extra = type(self).model_fields[key].json_schema_extra
-            unit = extra.get("x-unit") if isinstance(extra, dict) else None
-            if unit is not None and held.unit != unit:
-                raise ValueError(f"{key}.unit is {held.unit!r}; write {unit!r} and convert the value")
-        return self
+    @field_validator("*", mode="after")
+    @classmethod
+    def _units(cls, held: Any, info: ValidationInfo) -> Any:
+        extra = cls.model_fields[info.field_name or ""].json_schema_extra
+        unit = extra.get("x-unit") if isinstance(extra, dict) else None
+        if isinstance(held, Figure | Figures) and unit is not None and held.unit != unit:
+            raise ValueError(f"unit is {held.unit!r:.80}; write {unit!r} and convert the value")
+        return held

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.partition import Partition
 from lavaghost.hardware.schema import Hardware
+from lavaghost.names import Code
 
 
 @dataclass(frozen=True)
@@ -15,19 +16,22 @@ class Plan:
     weight_bits  bits of a synaptic weight
     cores        cores that may be used; None is all that there are
     split        whether a layer may be spread over several cores
+    messages     how rates are sent; None is what the chip can (`messages.code`)
     """
 
     weight_bits: int = 8
     cores: int | None = None
     split: bool = True
+    messages: Code | None = None
 
 
 @dataclass(frozen=True)
 class Violation:
     """`layer` uses more of `resource` than there is.
 
-    cure  what helps: "split" over cores, "weights" of fewer bits, more "cores"; the mapper can do these three.
-          "network" and "phase" are for the user to decide.
+    cure  what helps: "split" over cores, "weights" of other bits, more "cores", "messages" that are spike counts;
+          the mapper can do these four. "network" and "phase" are for the user to decide.
+    why   what uses it, or who says that there is no more, where that is not plain
     """
 
     layer: str
@@ -36,19 +40,21 @@ class Violation:
     limit: float
     unit: str
     remedy: str
-    cure: Literal["split", "weights", "cores", "network", "phase"]
+    cure: Literal["split", "weights", "cores", "messages", "network", "phase"]
+    why: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The published fields."""
-        return {k: getattr(self, k) for k in ("layer", "resource", "used", "limit", "unit", "remedy")}
+        return {k: getattr(self, k) for k in ("layer", "resource", "used", "limit", "unit", "why", "remedy")}
 
     def line(self, hardware: str) -> str:
         """As a person reads it."""
         per = " per core" if self.resource.endswith("_per_core") else ""
-        return (
-            f"{self.layer}: {self.used:,.0f} {self.resource.removesuffix('_per_core').replace('_', ' ')} > "
-            f"{self.limit:,.0f}{per} on {hardware}; {self.remedy}"
-        )
+        what = self.resource.removesuffix("_per_core").replace("_", " ")
+        relation = ">" if self.used > self.limit else "instead of"
+        why = f": {self.why}" if self.why else ""
+        fault = f"{self.layer}: {self.used:,.0f} {what} {relation} {self.limit:,.0f}{per} on {hardware}{why}"
+        return f"{fault}; {self.remedy}"
 
 
 @dataclass(frozen=True)

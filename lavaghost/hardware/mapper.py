@@ -9,10 +9,9 @@ it is arithmetic on shapes: no weight is ever in memory, and the work grows with
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
+from lavaghost.hardware.capabilities import learning, payload, weight_choices, widths_to_try
 from lavaghost.hardware.findings import Case, Plan, Unknown, Violation
+from lavaghost.hardware.layers import assign, unassigned
 from lavaghost.hardware.nodes import Graph, Phase, build
 from lavaghost.hardware.partition import (
     RESOURCES,
@@ -24,7 +23,7 @@ from lavaghost.hardware.partition import (
     partition,
 )
 from lavaghost.hardware.placement import Core, Mapping, Slice
-from lavaghost.hardware.rules import RULES, Rule, layer_words, weight_choices
+from lavaghost.hardware.rules import RULES, Rule
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
 from lavaghost.spec import Network
@@ -47,7 +46,10 @@ def map_network(
 
 def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule] = RULES) -> Mapping:
     """The same for nodes that are not a ghost network."""
-    bits = plan.weight_bits
+    whole, bits = graph, plan.weight_bits
+    if never := graph.phase == "learning" and hardware.plasticity.supported.value is False:
+        # ghosts and feedback take no room where nothing learns; what else is wrong is wrong without them
+        graph = graph.forward()
     cut = partition(graph, hardware, bits)
     cores: tuple[Core, ...] = ()
     needed = sum(cut.parts[p.name] for p in cut.graph.on_chip)
@@ -57,14 +59,17 @@ def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule
     case = Case(graph, hardware, plan, cut, needed)
     if case.crowded:
         case = replace(case, narrower=_narrower(case))
-    findings = [finding for rule in rules for finding in rule(case)]
+    findings = [finding for rule in rules if not (never and rule is payload) for finding in rule(case)]
+    if never:
+        asked = replace(case, graph=whole, partition=replace(cut, graph=whole))
+        findings += [*learning(asked), *payload(asked)]
     if hardware.layout == "layer_per_core":
-        cores = _assign_layers(case)
+        cores = assign(case)
         if not cores and not any(isinstance(f, Violation) for f in findings):
-            findings.append(_no_assignment(case))
+            findings.append(unassigned(case))
     violations = [f for f in findings if isinstance(f, Violation)]
     crowded = any(v.cure == "cores" for v in violations)
-    if plan.split and not crowded and not cut.stuck:
+    if plan.split and not crowded:
         # spreading layers over cores is what the placement has just done
         violations = [v for v in violations if v.cure != "split"]
     unknown = tuple(dict.fromkeys(f.text for f in findings if isinstance(f, Unknown)))
@@ -81,19 +86,17 @@ def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule
 
 
 def remedied(network: Network, hardware: Hardware, phase: Phase, plan: Plan) -> Mapping:
-    """`map_network` with the remedies applied that the mapper has: split layers, more cores, fewer bits.
+    """`map_network` with the remedies applied that the mapper has: split layers, more cores, other bits, counts.
 
     Weights lose no more bits than needed. What is left in `violations` is for the user to decide.
     """
     found = map_network(network, hardware, phase, plan)
-    if found.fits:
+    if not found.violations:
         return found
     plan = replace(plan, split=True, cores=None)
-    widths = [
-        plan.weight_bits,
-        *sorted((b for b in weight_choices(hardware) if b < plan.weight_bits), reverse=True),
-    ]
-    for bits in widths:
+    if any(v.cure == "messages" for v in found.violations):
+        plan = replace(plan, messages="counts")
+    for bits in widths_to_try(hardware, plan.weight_bits):
         found = map_network(network, hardware, phase, replace(plan, weight_bits=bits))
         if not any(v.cure in ("split", "cores", "weights") for v in found.violations):
             return found
@@ -154,43 +157,3 @@ def _share(used: Usage, hardware: Hardware) -> float:
         if amount is not None and limit:
             shares.append(amount / limit)
     return max(shares)
-
-
-def _assign_layers(case: Case) -> tuple[Core, ...]:
-    """Layers to cores of different sizes, one each; a matching, or nothing. Cores that stay free are not listed."""
-    graph, limits = case.graph, case.hardware.limits
-    kernel, neuron = limits.kernel_words_per_core.values, limits.neuron_words_per_core.values
-    one = {p.name: 1 for p in graph.populations}
-    layers = graph.on_chip
-    if not kernel or len(kernel) != len(neuron) or len(layers) > len(kernel):
-        return ()
-    # the price of a core is its memory, so that a layer takes the smallest that holds it
-    price = np.empty((len(layers), len(kernel)))
-    for i, p in enumerate(layers):
-        words = layer_words(case, p)
-        for j in range(len(kernel)):
-            fits = words["kernel_words_per_core"] <= kernel[j] and words["neuron_words_per_core"] <= neuron[j]
-            price[i, j] = kernel[j] if fits else 1e12
-    rows, columns = linear_sum_assignment(price)
-    if price[rows, columns].max(initial=0) >= 1e12:
-        return ()
-    return tuple(
-        Core(
-            (Slice(p.name, 0, p.size),), part_usage(graph, p, p.size, case.hardware, case.plan.weight_bits, one)
-        )
-        for p in layers
-    )
-
-
-def _no_assignment(case: Case) -> Violation:
-    layers = len(case.graph.on_chip)
-    there = len(case.hardware.limits.kernel_words_per_core.values)
-    return Violation(
-        "network",
-        "cores",
-        layers,
-        min(there, layers - 1),
-        "cores",
-        "use smaller layers: each fits some core, but not each a core of its own",
-        "network",
-    )

@@ -7,7 +7,7 @@ feedback come in, and every copy of a weight is a synapse of its own, because no
 A new kind of node is a class, with one function registered in `usage.usage`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lavaghost.names import Phase
@@ -70,11 +70,15 @@ Connection = Dense | OneToOne
 
 @dataclass(frozen=True)
 class Graph:
-    """Populations and connections of one phase."""
+    """Populations and connections of one phase.
+
+    countable    its hidden units are plain relu units, whose rates can be sent as a number of spikes
+    """
 
     phase: Phase
     populations: tuple[Population, ...]
     connections: tuple[Connection, ...]
+    countable: bool = True
 
     def into(self, name: str) -> tuple[Connection, ...]:
         """Connections to a population."""
@@ -88,6 +92,12 @@ class Graph:
     def on_chip(self) -> tuple[Population, ...]:
         """Populations that take room on cores."""
         return tuple(p for p in self.populations if p.on_chip)
+
+    def forward(self) -> "Graph":
+        """The same network for inference."""
+        populations = tuple(p for p in self.populations if p.role != "ghost")
+        connections = [replace(c, plastic=False) for c in self.connections if c.kind == "feedforward"]
+        return Graph("inference", populations, tuple(connections), self.countable)
 
     @property
     def neurons(self) -> int:
@@ -111,8 +121,9 @@ def build(network: Network, phase: Phase) -> Graph:
         Dense(names[k - 1], names[k], "feedforward", n[k - 1], n[k], plastic=learning)
         for k in range(1, depth + 1)
     ]
+    countable = network.activation == "relu" and network.saturation is None
     if not learning:
-        return Graph(phase, tuple(populations), tuple(connections))
+        return Graph(phase, tuple(populations), tuple(connections), countable)
     tied = network.feedback == "tied"
     for k in range(1, depth):
         ghost = f"ghost.{k}"
@@ -127,4 +138,4 @@ def build(network: Network, phase: Phase) -> Graph:
         populations.append(Population(ghost, "ghost", n[k + 1]))
         connections.append(Dense(names[k], ghost, "ghost_in", n[k], n[k + 1], plastic=True))
         connections.append(Dense(ghost, names[k], "inhibition", n[k + 1], n[k], plastic=plastic))
-    return Graph(phase, tuple(populations), tuple(connections))
+    return Graph(phase, tuple(populations), tuple(connections), countable)

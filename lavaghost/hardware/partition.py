@@ -13,7 +13,7 @@ from lavaghost.hardware.nodes import Connection, Dense, Graph, OneToOne, Populat
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage, axon_bits, least_axon_bits, usage
 
-RESOURCES = ("neurons", "input_axons", "output_axons", "synapses", "synapse_bits")
+RESOURCES = ("neurons", "input_axons", "output_axons", "synapses", "synapse_bits", "trace_bits")
 """What a core has, in the order of messages; each is a field of `Usage` and a limit `..._per_core`."""
 
 
@@ -136,7 +136,7 @@ def _with_relays(graph: Graph, name: str, hardware: Hardware, weight_bits: int) 
     if len(relays) < 2:
         return graph
     kept += [OneToOne(relay.name, name, "partial_sum", population.size) for relay in relays]
-    return Graph(graph.phase, (*graph.populations, *relays), tuple(kept))
+    return replace(graph, populations=(*graph.populations, *relays), connections=tuple(kept))
 
 
 def _axons_for_one(hardware: Hardware, weight_bits: int) -> float:
@@ -145,7 +145,7 @@ def _axons_for_one(hardware: Hardware, weight_bits: int) -> float:
     synapses = core_limit(hardware, "synapses")
     bits = core_limit(hardware, "synapse_bits")
     limits = [x for x in (axons, synapses) if x is not None]
-    if bits is not None and hardware.memory is not None:
+    if bits is not None and bits < math.inf and hardware.memory is not None:
         limits.append(bits // axon_bits(hardware.memory, 1, weight_bits))
     return min(limits, default=math.inf)
 
@@ -170,6 +170,6 @@ def lower_bound(graph: Graph, hardware: Hardware, weight_bits: int) -> int:
     needs = [
         math.ceil(totals[r] / limit)
         for r in RESOURCES
-        if (limit := core_limit(hardware, r)) and limit < math.inf
+        if (limit := core_limit(hardware, r)) and limit < math.inf and totals[r] is not None
     ]
     return max([1, *needs])

@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
+from lavaghost.hardware import messages
 from lavaghost.hardware.findings import Plan, Violation
 from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.partition import RESOURCES, core_limit
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
+from lavaghost.names import Code
+
+Status = Literal["fits", "fits, as far as is known", "does not fit"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Core:
-    """What one core holds."""
+    """What one core holds; `place` is which one of the chip it is, where that matters."""
 
     slices: tuple[Slice, ...]
     usage: Usage
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Mapping:
     graph    with the relays that the partition needed
     cores    the placement; empty where there is none
     needed   cores that it takes, also where that is too many
+    unknown  rules that decide whether it fits, and could not for lack of a figure
     """
 
     hardware: Hardware
@@ -51,9 +58,29 @@ class Mapping:
     unknown: tuple[str, ...]
 
     @property
-    def fits(self) -> bool:
-        """Whether no rule is violated; what is unknown does not count."""
-        return not self.violations
+    def fits(self) -> bool | None:
+        """True if every rule is known to hold, False if one is violated, None if neither is known."""
+        return False if self.violations else None if self.unknown else True
+
+    @property
+    def status(self) -> Status:
+        """`fits` in words."""
+        words: dict[bool | None, Status] = {
+            True: "fits",
+            None: "fits, as far as is known",
+            False: "does not fit",
+        }
+        return words[self.fits]
+
+    @property
+    def headline(self) -> str:
+        """What is said first, wherever it is said whether a network fits."""
+        return self.status if self.fits is not None else f"{self.status}: {len(self.unknown)} unknown"
+
+    @property
+    def messages(self) -> Code:
+        """How rates are sent."""
+        return messages.code(self.graph, self.hardware, self.plan.messages)
 
     @property
     def utilization(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """One answer to "does it fit, where does it go, what does it cost": the mapping, its traffic and its price."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lavaghost.hardware.activity import Activity, assumed
@@ -33,13 +33,9 @@ class Report:
         found = list(self.mapping.unknown) + list(self.cost.unknown if self.cost else ())
         if self.mapping.cores and self.traffic is None:
             found.append("traffic, energy and time: not worked out for so many cores")
-        name = self.mapping.hardware.name
         if any(p.role == "relay" for p in self.mapping.graph.populations):
+            name = self.mapping.hardware.name
             found.append(f"relays on {name}: the loss of precision in partial sums is not measured")
-            if self.phase == "learning":
-                found.append(
-                    f"relays on {name}: the learning rule's postsynaptic factor must reach them as well"
-                )
         return tuple(dict.fromkeys(found))
 
     def as_json(self) -> dict[str, Any]:
@@ -50,6 +46,10 @@ class Report:
             "phase": self.phase,
             "layers": list(self.network.layers),
             "fits": m.fits,
+            "status": m.status,
+            "headline": m.headline,
+            "undecided": list(m.unknown),
+            "messages": m.messages,
             "violations": [v.as_json() for v in m.violations],
             "cores": m.needed,
             "cores_lower_bound": m.lower_bound,
@@ -83,12 +83,20 @@ class Report:
         """What a saved network keeps of it: which units lie on which core."""
         slices = [[[s.population, s.start, s.stop] for s in core.slices] for core in self.mapping.cores]
         cores = [{"core": n, "slices": found} for n, found in zip(self.positions(), slices, strict=True)]
-        return {"phase": self.phase, "weight_bits": self.mapping.plan.weight_bits, "cores": cores}
+        m = self.mapping
+        return {
+            "phase": self.phase,
+            "status": m.status,
+            "undecided": list(m.unknown),
+            "messages": m.messages,
+            "weight_bits": m.plan.weight_bits,
+            "cores": cores,
+        }
 
     def positions(self) -> list[int]:
         """The physical core of each placed one; in order where the chip's mesh is not known."""
         if self.traffic is None or self.traffic.position is None:
-            return list(range(len(self.mapping.cores)))
+            return [i if core.place is None else core.place for i, core in enumerate(self.mapping.cores)]
         return [int(p) for p in self.traffic.position]
 
 
@@ -103,7 +111,7 @@ def make(
 ) -> Report:
     """Map `network`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
     mapping = (remedied if apply else map_network)(network, hardware, phase, plan)
-    activity = assumed(network, mapping.graph) if activity is None else activity
+    activity = replace(activity or assumed(network, mapping.graph), code=mapping.messages)
     moved = traffic(mapping, activity)
     price = None if moved is None else cost(mapping, activity, moved)
     return Report(network, phase, mapping, activity, moved, price)

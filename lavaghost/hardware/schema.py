@@ -10,46 +10,73 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lavaghost.errors import SpecError
+from lavaghost.errors import SpecError, join_faults
 from lavaghost.hardware.figures import (
+    Choices,
+    Count,
+    Extra,
     Figure,
     Figures,
+    Finite,
     Flag,
     Number,
     Sourced,
     Text,
+    Width,
     WithUnits,
-    figure,
-    figure_list,
+    known,
     to_tuple,
 )
-from lavaghost.spec import Spec
+from lavaghost.spec import Size, Spec
 from lavaghost.widths import LoihiWidths
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
+WORDS = ("kernel_words_per_core", "neuron_words_per_core", "bias_words_per_core")
+"""Memories of a core that holds one whole layer: for its synapses, neurons and biases."""
+MOST_PLACES = 1_000_000
+"""Cores of a mesh."""
 
 
 class Limits(WithUnits):
     """What a core, and the whole system, can hold."""
 
-    cores: Figure = figure("cores")
-    neurons_per_core: Figure = figure("neurons")
-    input_axons_per_core: Figure = figure("axons")
-    output_axons_per_core: Figure = figure("axons")
-    synapses_per_core: Figure = figure("synapses")
-    synapse_bits_per_core: Figure = figure("bits")
-    kernel_words_per_core: Figures = figure_list("words")
-    neuron_words_per_core: Figures = figure_list("words")
-    inputs: Figure = figure("neurons")
-    hidden: Figure = figure("neurons")
-    outputs: Figure = figure("neurons")
-    neurons: Figure = figure("neurons")
-    synapses: Figure = figure("synapses")
-    weight_memory_bits: Figure = figure("bits")
-    weight_bits: Figures = figure_list("bits")
-    state_bits: Figure = figure("bits")
-    payload_bits: Figure = figure("bits")
-    bias_bits: Figure = figure("bits")
+    cores: Count = known(Count, "cores")
+    neurons_per_core: Count = known(Count, "neurons")
+    input_axons_per_core: Count = known(Count, "axons")
+    output_axons_per_core: Count = known(Count, "axons")
+    synapses_per_core: Count = known(Count, "synapses")
+    synapse_bits_per_core: Count = known(Count, "bits")
+    trace_bits_per_core: Count = known(Count, "bits")
+    kernel_words_per_core: Figures = known(Figures, "words")
+    neuron_words_per_core: Figures = known(Figures, "words")
+    bias_words_per_core: Figures = known(Figures, "words")
+    inputs: Count = known(Count, "neurons")
+    hidden: Count = known(Count, "neurons")
+    outputs: Count = known(Count, "neurons")
+    neurons: Count = known(Count, "neurons")
+    synapses: Count = known(Count, "synapses")
+    weight_memory_bits: Count = known(Count, "bits")
+    cores_reached: Count = known(Count, "cores")
+    """Cores that the spikes of one neuron can go to; null asks nothing, axons say how many."""
+    hidden_neurons_reached: Count = known(Count, "neurons")
+    """Hidden neurons that one hidden neuron can reach; null asks nothing."""
+    weight_bits: Choices = known(Choices, "bits")
+    state_bits: Width = known(Width, "bits")
+    payload_bits: Extra = known(Extra, "bits")
+    """Bits of a number that a spike carries; 0 is a bare spike."""
+    bias_bits: Width = known(Width, "bits")
+
+    @model_validator(mode="after")
+    def _one_for_each_core(self) -> "Limits":
+        there = self.cores.value
+        faults = [
+            f"{key} has {len(values)} values for {there} cores; give one for each core"
+            for key in WORDS
+            if (values := getattr(self, key).values) and there is not None and len(values) != there
+        ]
+        if faults:
+            raise ValueError(join_faults(faults))
+        return self
 
 
 class Memory(WithUnits):
@@ -58,15 +85,16 @@ class Memory(WithUnits):
     axon_blocks   blocks of `block_synapses`; a block of m takes m (weight + delay + tag + index) + `header_bits`,
                   rounded up to `word_bits`
     per_synapse   n * weight, nothing else: a lower bound
+    power_of_two  n rounded up to a power of two, * weight: synapses are addressed by bits
     """
 
-    formula: Literal["axon_blocks", "per_synapse"]
-    block_synapses: Figure = figure("synapses")
-    header_bits: Figure = figure("bits")
-    word_bits: Figure = figure("bits")
-    delay_bits: Figure = figure("bits")
-    tag_bits: Figure = figure("bits")
-    index_bits: Figure = figure("bits")
+    formula: Literal["axon_blocks", "per_synapse", "power_of_two"]
+    block_synapses: Finite = known(Finite, "synapses")
+    header_bits: Extra = known(Extra, "bits")
+    word_bits: Width = known(Width, "bits")
+    delay_bits: Extra = known(Extra, "bits")
+    tag_bits: Extra = known(Extra, "bits")
+    index_bits: Extra = known(Extra, "bits")
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -76,7 +104,7 @@ class Memory(WithUnits):
     def number(self, key: str) -> int:
         """One of them; what is not given counts nothing."""
         value = getattr(self, key).value
-        return 0 if value is None else math.ceil(value)
+        return 0 if value is None else int(value)
 
     @model_validator(mode="after")
     def _complete(self) -> "Memory":
@@ -84,9 +112,6 @@ class Memory(WithUnits):
             missing = [key for key in self.keys() if getattr(self, key).value is None]
             if missing:
                 raise ValueError(f"axon_blocks needs {', '.join(missing)}; give them, or use per_synapse")
-            for key in ("block_synapses", "word_bits"):
-                if not getattr(self, key).value >= 1:
-                    raise ValueError(f"{key} is {getattr(self, key).value}; write 1 or more")
         return self
 
 
@@ -95,56 +120,56 @@ class Plasticity(WithUnits):
 
     supported: Flag = Flag()
     third_factor: Flag = Flag()
-    axon_slots: Figure = figure("axons")
+    axon_slots: Finite = known(Finite, "axons")
     """Input axons that one plastic presynaptic neuron takes."""
-    trace_bits: Figure = figure("bits")
-    weight_bits: Figure = figure("bits")
+    trace_bits: Width = known(Width, "bits")
+    weight_bits: Width = known(Width, "bits")
 
 
 class Widths(WithUnits):
     """Bits of the integers that a neuron and a synapse compute with; the fields of `widths.LoihiWidths`."""
 
-    state_bits: Figure = figure("bits")
-    decay_bits: Figure = figure("bits")
-    message_bits: Figure = figure("bits")
-    output_bits: Figure = figure("bits")
-    weight_bits: Figure = figure("bits")
-    weight_range: Figure = figure("bits")
-    trace_bits: Figure = figure("bits")
-    accumulator_bits: Figure = figure("bits")
-    dendrite_bits: Figure = figure("bits")
+    state_bits: Width = known(Width, "bits")
+    decay_bits: Width = known(Width, "bits")
+    message_bits: Width = known(Width, "bits")
+    output_bits: Width = known(Width, "bits")
+    weight_bits: Width = known(Width, "bits")
+    weight_range: Width = known(Width, "bits")
+    trace_bits: Width = known(Width, "bits")
+    accumulator_bits: Width = known(Width, "bits")
+    dendrite_bits: Width = known(Width, "bits")
 
 
 class Energy(WithUnits):
     """Dynamic energy of one event, J, and the power that flows without any, W."""
 
-    neuron_access: Figure = figure("J")
-    neuron_update: Figure = figure("J")
-    spike: Figure = figure("J")
-    synapse: Figure = figure("J")
-    message: Figure = figure("J")
-    hop_x: Figure = figure("J")
-    hop_y: Figure = figure("J")
-    weight_update: Figure = figure("J")
-    input_event: Figure = figure("J")
+    neuron_access: Figure = known(Figure, "J")
+    neuron_update: Figure = known(Figure, "J")
+    spike: Figure = known(Figure, "J")
+    synapse: Figure = known(Figure, "J")
+    message: Figure = known(Figure, "J")
+    hop_x: Figure = known(Figure, "J")
+    hop_y: Figure = known(Figure, "J")
+    weight_update: Figure = known(Figure, "J")
+    input_event: Figure = known(Figure, "J")
     """What the link to the host adds for one input event."""
-    static_power: Figure = figure("W")
+    static_power: Figure = known(Figure, "W")
 
 
 class Latency(WithUnits):
     """Time of one event, s. `barrier` is the end of a step, for the number of tiles in use."""
 
-    neuron_access: Figure = figure("s")
-    neuron_update: Figure = figure("s")
-    spike: Figure = figure("s")
-    synapse: Figure = figure("s")
-    message_out: Figure = figure("s")
-    message_in: Figure = figure("s")
-    hop_x: Figure = figure("s")
-    hop_y: Figure = figure("s")
-    barrier_tiles: Figures = figure_list("tiles")
+    neuron_access: Figure = known(Figure, "s")
+    neuron_update: Figure = known(Figure, "s")
+    spike: Figure = known(Figure, "s")
+    synapse: Figure = known(Figure, "s")
+    message_out: Figure = known(Figure, "s")
+    message_in: Figure = known(Figure, "s")
+    hop_x: Figure = known(Figure, "s")
+    hop_y: Figure = known(Figure, "s")
+    barrier_tiles: Figures = known(Figures, "tiles")
     barrier: tuple[Figure, ...] | None = None
-    weight_update: Figure = figure("s")
+    weight_update: Figure = known(Figure, "s")
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +181,8 @@ class Latency(WithUnits):
     @model_validator(mode="after")
     def _table(self) -> "Latency":
         tiles, times = self.barrier_tiles.values, self.barrier or ()
+        if other := [t.unit for t in times if t.unit != "s"]:
+            raise ValueError(f"barrier has the unit {other[0]!r:.80}; write 's' and convert the value")
         if len(tiles) != len(times) or list(tiles) != sorted(set(tiles)):
             raise ValueError(
                 f"barrier has {len(times)} times for barrier_tiles {list(tiles)}; give one for each, rising"
@@ -166,16 +193,17 @@ class Latency(WithUnits):
 class Mesh(WithUnits):
     """Where the cores of one chip lie: tiles in a rectangle, and cores in a tile."""
 
-    width: Figure = figure("tiles")
-    height: Figure = figure("tiles")
-    cores_per_tile: Figure = figure("cores")
+    width: Finite = known(Finite, "tiles")
+    height: Finite = known(Finite, "tiles")
+    cores_per_tile: Finite = known(Finite, "cores")
 
     @model_validator(mode="after")
     def _complete(self) -> "Mesh":
-        for key in ("width", "height", "cores_per_tile"):
-            value = getattr(self, key).value
-            if value is None or not 1 <= value <= 10_000:
-                raise ValueError(f"{key} is {value}; write 1 or more, or leave the whole mesh out")
+        sides = {key: getattr(self, key).value for key in ("width", "height", "cores_per_tile")}
+        if missing := [key for key, value in sides.items() if value is None]:
+            raise ValueError(f"{', '.join(missing)} not given; write them, or leave the whole mesh out")
+        if (places := math.prod(sides.values())) > MOST_PLACES:
+            raise ValueError(f"a mesh of {places:,} cores; at most {MOST_PLACES:,} are placed, so leave it out")
         return self
 
     @property
@@ -189,7 +217,7 @@ class Published(Sourced):
 
     what: Text
     phase: Literal["inference", "learning"]
-    layers: Annotated[tuple[int, ...], BeforeValidator(to_tuple)] | None = None
+    layers: Annotated[tuple[Size, ...], BeforeValidator(to_tuple)] | None = None
     energy_j: Number = None
     latency_s: Number = None
 

@@ -9,12 +9,11 @@
 a part of it. All counts grow with `n_post` and with every synapse.
 """
 
-import math
 from dataclasses import dataclass, fields
 from functools import singledispatch
 from typing import Any
 
-from lavaghost.hardware.nodes import Dense, OneToOne, Population
+from lavaghost.hardware.nodes import Dense, Graph, OneToOne, Population
 from lavaghost.hardware.schema import Hardware, Memory
 
 
@@ -50,11 +49,11 @@ def axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
     """Synapse memory of one input axon that reaches `n` synapses of `weight_bits`, in bits.
 
     For `axon_blocks`: each full or last block of m synapses takes m (weight + delay + tag + index) + header bits,
-    rounded up to whole words. Source: `memory` of the configuration; for Loihi 1 nengo-loihi,
-    `SynapseConfig.bits_per_axon`.
+    rounded up to whole words. For `power_of_two`: as many synapses as the next power of two. Source: `memory` of the
+    configuration; for Loihi 1 nengo-loihi, `SynapseConfig.bits_per_axon`; for Speck sinabs, `memory_summary`.
     """
-    if memory.formula == "per_synapse":
-        return n * weight_bits
+    if memory.formula != "axon_blocks":
+        return (n if memory.formula == "per_synapse" else next_power(n)) * weight_bits
     block, header, word, each = _block(memory, weight_bits)
     full, rest = divmod(n, block)
     total = full * _round_up(block * each + header, word)
@@ -63,10 +62,15 @@ def axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
 
 def least_axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
     """A lower bound of `axon_bits`, however the `n` synapses are spread over cores."""
-    if memory.formula == "per_synapse":
+    if memory.formula != "axon_blocks":
         return n * weight_bits
     block, header, word, each = _block(memory, weight_bits)
     return _round_up(n * each + header * -(-n // block), word)
+
+
+def next_power(n: int) -> int:
+    """The smallest power of two that is at least `n`."""
+    return 1 << max(0, n - 1).bit_length()
 
 
 def _block(memory: Memory, weight_bits: int) -> tuple[int, int, int, int]:
@@ -107,7 +111,7 @@ def _connection(
 ) -> Usage:
     """`axons` input axons that reach `each` synapses; `n_post` neurons get them."""
     learning = hardware.plasticity
-    slots = max(1, math.ceil(learning.axon_slots.value or 1))
+    slots = int(learning.axon_slots.value or 1)
     trace = learning.trace_bits.value
     return Usage(
         input_axons=axons * (slots if plastic else 1),
@@ -116,3 +120,12 @@ def _connection(
         synapse_bits=None if hardware.memory is None else axons * axon_bits(hardware.memory, each, weight_bits),
         trace_bits=0 if not plastic else None if trace is None else trace * (axons + n_post),
     )
+
+
+def layer_words(graph: Graph, hardware: Hardware, p: Population) -> dict[str, int]:
+    """Words of a core that holds a layer whole: for its synapses, its neurons and their biases."""
+    kernel = 0
+    for c in graph.into(p.name):
+        axons, each = (c.n_pre, c.n_post) if isinstance(c, Dense) else (c.n_post, 1)
+        kernel += axons * (each if hardware.memory is None else axon_bits(hardware.memory, each, 1))
+    return {"kernel_words_per_core": kernel, "neuron_words_per_core": p.size, "bias_words_per_core": p.size}

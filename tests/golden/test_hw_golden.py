@@ -12,8 +12,10 @@ from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.report import make
 from lavaghost.hardware.usage import axon_bits, usage
 from lavaghost.spec import Network, Schedule
+from tests.chips import learning_loihi1, with_limits
 
 LOIHI1 = load("loihi1")
+LEARNS = learning_loihi1()
 # (weight bits, synapses, bits): returned by nengo-loihi 1.1.0, SynapseConfig(compression=3, n_synapses=63)
 # .bits_per_axon; all of 1 to 2099 synapses and 7 widths were compared once, and agree
 NENGO_LOIHI = [
@@ -71,7 +73,7 @@ def test_784_500_10_for_learning_on_loihi1() -> None:
     """Feedback and the ghosts' inhibition bring 10 axons each, so 804, of two slots each since all are plastic.
     1,048,576 / 804 = 1304 bits, again 20 words and 142 neurons. Output and ghosts: 500 axons of 128 bits each.
     A hidden neuron has two output axons (output, ghosts); each output and ghost reaches all 4 cores."""
-    mapping = map_network(Network(layers=(784, 500, 10)), LOIHI1, "learning")
+    mapping = map_network(Network(layers=(784, 500, 10)), LEARNS, "learning")
     assert sizes(mapping) == [{"hidden.1": 142}] * 3 + [{"hidden.1": 74, "ghost.1": 10, "output": 10}]
     assert [c.usage.synapse_bits for c in mapping.cores] == [804 * 1280] * 3 + [804 * 704 + 2 * 500 * 128]
     assert [c.usage.input_axons for c in mapping.cores] == [1608] * 3 + [1608 + 2 * 2 * 500]
@@ -86,7 +88,13 @@ def test_784_500_10_with_one_bit_on_truenorth() -> None:
     256 + 244 neurons: 8 cores. A hidden neuron then has 4 inputs of its own: 64 on a core, 7 full cores and 52.
     The output's 500 inputs come in 256 + 244. The output (10 neurons, 20 axons) shares with the 244 relays of the
     16 inputs, the other three leftovers are too large for one another: 8 + 7 + 1 + 2 = 18."""
-    mapping = map_network(Network(layers=(784, 500, 10)), load("truenorth"), plan=Plan(weight_bits=1))
+    network, plan = Network(layers=(784, 500, 10)), Plan(weight_bits=1)
+    # partial sums are numbers with a sign: on the chip itself, 256 inputs are the most that need none
+    layer, output = map_network(network, load("truenorth"), plan=plan).violations
+    assert (layer.layer, layer.resource, layer.used, layer.limit) == ("hidden.1", "payload_bits", 24, 0)
+    assert layer.remedy == "use at most 256 inputs"
+    assert (output.layer, output.remedy) == ("output", "use at most 256 neurons in hidden.1")
+    mapping = map_network(network, with_limits("truenorth", payload_bits=24), plan=plan)
     assert mapping.fits
     assert mapping.needed == 18
     held = sizes(mapping)
@@ -100,37 +108,64 @@ def test_10_to_the_8_synapses_on_loihi2() -> None:
     """937,500 synapses a core / 10,000 inputs = 93 neurons: 107 full cores and 39 neurons = 390,000 synapses, which
     leaves room for the output's 99,900."""
     mapping = map_network(Network(layers=(10_000, 9_990, 10)), load("loihi2_oheo_gulch"))
-    assert mapping.fits
+    assert mapping.fits is None
     assert mapping.needed == 108
     assert mapping.lower_bound == math.ceil((99_900_000 + 99_900) / 937_500) == 107
     assert sizes(mapping)[-1] == {"hidden.1": 39, "output": 10}
 
 
 def test_layers_on_speck2f() -> None:
-    """A kernel of 64 * 128 = 8192 words fits the 16 Ki of the smallest core; 784 * 500 = 392,000 fits none, and
-    65,536 / 784 = 83.6 neurons would."""
+    """sinabs, `DynapcnnLayer.memory_summary`: c inputs and f units take c 2^ceil(log2 f) words of kernel memory.
+    64 * 128 = 8192 fit the 16 Ki of the smallest core; 784 * 512 = 401,408 fit none. In 65,536 go 784 * 64 = 50,176
+    words, and 784 * 128 = 100,352 do not: 65 units are too many."""
     speck = load("speck2f")
-    assert map_network(Network(layers=(64, 128, 10)), speck).needed == 2
+    small = map_network(Network(layers=(64, 128, 10)), speck)
+    assert (small.status, small.needed) == ("fits", 2)
     (violation,) = map_network(Network(layers=(784, 500, 10)), speck).violations
-    assert (violation.used, violation.limit) == (392_000, 65_536)
-    assert "at most 83 neurons" in violation.remedy
-    assert map_network(Network(layers=(784, 83, 10)), speck).fits
+    assert (violation.used, violation.limit) == (401_408, 65_536)
+    assert violation.remedy == "use at most 64 neurons in hidden.1"
+    assert map_network(Network(layers=(784, 64, 10)), speck).fits
+    assert not map_network(Network(layers=(784, 65, 10)), speck).fits
+
+
+def test_1100_units_on_speck2f() -> None:
+    """A core holds 1024 biases (sinabs, `get_constraints`). The kernel of 64 * 2048 = 131,072 words is too large for
+    65,536 as well; 64 * 1024 are just right, and so is the output's 1024 * 16 = 16,384."""
+    speck = load("speck2f")
+    kernel, bias = map_network(Network(layers=(64, 1100, 10)), speck).violations
+    assert (kernel.resource, kernel.used, kernel.limit) == ("kernel_words_per_core", 131_072, 65_536)
+    assert (bias.layer, bias.resource, bias.used, bias.limit) == ("hidden.1", "bias_words_per_core", 1100, 1024)
+    assert kernel.remedy == bias.remedy == "use at most 1,024 neurons in hidden.1"
+    # with few inputs the biases alone are too many
+    (alone,) = map_network(Network(layers=(8, 1100, 2)), speck).violations
+    assert alone.resource == "bias_words_per_core"
+    largest = map_network(Network(layers=(64, 1024, 10)), speck)
+    assert largest.fits
+    # the physical cores: one of those with 64 Ki words of kernel memory, and one with 16 Ki
+    assert speck.limits.kernel_words_per_core.values[largest.cores[0].place or 0] == 65_536
+    assert speck.limits.kernel_words_per_core.values[largest.cores[1].place or 0] == 16_384
 
 
 def test_ten_classes_on_xylo() -> None:
-    found = map_network(Network(layers=(64, 100, 10)), load("xylo_a2"))
+    found = map_network(Network(layers=(16, 100, 10)), load("xylo_a2"))
     (violation,) = found.violations
     assert violation.line("xylo_a2") == (
-        "output: 10 outputs > 8 on xylo_a2; use at most 8 classes, or a chip with more outputs"
+        "output: 10 outputs > 8 on xylo_a2; use at most 8 classes, or a chip with more"
     )
-    assert map_network(Network(layers=(64, 100, 8)), load("xylo_a2")).fits
+    assert map_network(Network(layers=(16, 100, 8)), load("xylo_a2")).fits
+    # xylo_mapper.py, `le_16_input_channels`; and Rockpool's overview: a hidden neuron has at most 64 targets
+    inputs, fan_out = map_network(Network(layers=(17, 100, 65, 8)), load("xylo_a2")).violations
+    assert (inputs.used, inputs.limit) == (17, 16)
+    assert (fan_out.layer, fan_out.used, fan_out.limit) == ("hidden.1", 65, 64)
+    assert fan_out.remedy == "use at most 64 neurons in hidden.2"
+    assert map_network(Network(layers=(16, 100, 64, 8)), load("xylo_a2")).fits
 
 
 @pytest.mark.parametrize("phase", ["inference", "learning"])
 def test_784_500_10_on_one_core_of_loihi1(phase) -> None:
     """784 axons of 500 synapses: 7 * 576 + (52 * 8 + 10 = 426 -> 448) = 4480 bits each."""
     network = Network(layers=(784, 500, 10))
-    found = map_network(network, LOIHI1, phase, Plan(cores=1))
+    found = map_network(network, LEARNS, phase, Plan(cores=1))
     axons = 784 if phase == "inference" else 804
     assert [(v.layer, v.resource, v.used, v.limit) for v in found.violations] == [
         ("hidden.1", "synapse_bits_per_core", axons * 4480, 1_048_576),
@@ -138,7 +173,7 @@ def test_784_500_10_on_one_core_of_loihi1(phase) -> None:
     ]
     assert "4 cores" in found.violations[0].remedy
     assert not found.cores
-    mended = remedied(network, LOIHI1, phase, Plan(cores=1))
+    mended = remedied(network, LEARNS, phase, Plan(cores=1))
     assert mended.fits
     assert mended.needed == 4
     assert mended.plan.weight_bits == 8
@@ -174,7 +209,7 @@ def test_cost_of_64_128_10_on_loihi1() -> None:
 
 def test_a_training_sample_adds_the_weight_updates() -> None:
     """64 * 128 + 4 * 1280 synapses, tied feedback and its copies included, 120 pJ each, once."""
-    price = make(Network(layers=(64, 128, 10)), LOIHI1, "learning", Plan()).cost
+    price = make(Network(layers=(64, 128, 10)), LEARNS, "learning", Plan()).cost
     assert price is not None
     assert price.parts["weight_updates"] == pytest.approx((8192 + 4 * 1280) * 120e-12)
     assert price.steps == 64

@@ -8,15 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lavaghost.hardware.config import load
-from lavaghost.hardware.figures import Figure
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.nodes import Connection, Dense, OneToOne, build
-from lavaghost.hardware.partition import RESOURCES
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage, usage
 from lavaghost.spec import Network
+from tests.chips import learning_loihi1
 
 LOIHI1 = load("loihi1")
 FEW = settings(max_examples=40, deadline=None)
@@ -37,21 +36,9 @@ LIMITS = {
 }
 
 
-def figure(value: float | None, unit: str) -> Figure:
-    """A figure of a chip that we made up."""
-    if value is None:
-        return Figure(unit=unit)
-    known = "unlimited" if value == math.inf else value
-    return Figure.model_validate({"value": known, "unit": unit, "source": "nengo", "confidence": "unverified"})
-
-
 def chip(limits: dict[str, int | None], cores: float) -> Hardware:
-    """Loihi 1 with other limits."""
-    units = {"neurons": "neurons", "input_axons": "axons", "output_axons": "axons", "synapses": "synapses"}
-    changed = {f"{k}_per_core": figure(v, units.get(k, "bits")) for k, v in limits.items()}
-    return LOIHI1.model_copy(
-        update={"limits": LOIHI1.limits.model_copy(update={**changed, "cores": figure(cores, "cores")})}
-    )
+    """Loihi 1 with other limits, and with room for all that learning needs."""
+    return learning_loihi1(cores=cores, **{f"{k}_per_core": v for k, v in limits.items()})
 
 
 limits = st.fixed_dictionaries({k: st.none() | v for k, v in LIMITS.items()})
@@ -91,7 +78,7 @@ def test_every_limit_is_respected(network, phase, made):
     assume(mapping.needed < 120)
     for i, core in enumerate(mapping.cores):
         counted = recount(mapping, i)
-        for resource in RESOURCES:
+        for resource in LIMITS:
             limit = made[resource]
             assert counted[resource] <= getattr(core.usage, resource)
             assert limit is None or getattr(core.usage, resource) <= limit
@@ -145,10 +132,10 @@ def test_what_fits_still_fits_on_a_larger_chip(network, phase, made, factors, mo
     small = map_network(network, chip(made, math.inf), phase)
     assume(small.cores and small.needed < 120)
     exact = map_network(network, chip(made, small.needed), phase)
-    assert exact.fits
+    assert not exact.violations
     grown = {k: None if v is None else math.floor(v * factors.get(k, 1.0)) for k, v in made.items()}
     large = map_network(network, chip(grown, math.ceil(small.needed * more)), phase)
-    assert large.fits, (small.needed, large.needed)
+    assert not large.violations, (small.needed, large.needed)
 
 
 @FEW
@@ -156,9 +143,9 @@ def test_what_fits_still_fits_on_a_larger_chip(network, phase, made, factors, mo
 def test_remedies_work_or_say_what_the_user_must_change(network, phase, made, cores):
     hardware = chip(made, cores)
     mended = remedied(network, hardware, phase, Plan(cores=1, split=False))
-    if mended.fits:
+    if not mended.violations:
         assert len(mended.cores) <= cores
     else:
         assert all(v.remedy and v.used > v.limit for v in mended.violations)
         # a wider chip without these limits takes it
-        assert map_network(network, chip(dict.fromkeys(LIMITS), cores), phase).fits
+        assert not map_network(network, chip(dict.fromkeys(LIMITS), cores), phase).violations

@@ -45,7 +45,7 @@ def test_an_imported_network_is_quantised_mapped_exported_and_verified(
 ) -> None:
     quantised = result(capsys, ["quantize", str(model), "--dataset", "digits", "--out", str(tmp_path / "q")])
     assert Path(quantised["model"]).exists()
-    assert result(capsys, ["map", str(model), "--hardware", "loihi1", "--phase", "learning"])["fits"]
+    assert result(capsys, ["map", str(model), "--hardware", "lava_cpu", "--phase", "learning"])["fits"]
     file = tmp_path / "again.onnx"
     result(capsys, ["export", str(model), "--to", "onnx", "--out", str(file)])
     checked = result(capsys, ["verify", str(file), "--model", str(model), "--dataset", "digits"])
