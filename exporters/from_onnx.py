@@ -1,13 +1,12 @@
 """Import: an ONNX file of a rectified, layered classifier as a `TrainedNetwork`.
 
-    read_model -> read_graph -> go through the nodes once, folding (import_ops, import_constants, import_tail) -> build
+    read_model -> read_graph -> interpret: go through the nodes once, folding -> the last layer, labels, scale -> build
 
-The nodes are interpreted, never run: each value is an affine function of the rates of the layer below
+The nodes are interpreted, never run (import_nodes): each value is an affine function of the rates of the layer below
 (import_values). What is not such a network is refused, all nodes with their reasons together.
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,21 +18,18 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters
 from lavaghost.errors import ExportError, SpecError, join_faults
 from lavaghost.exporters.import_chain import Chain
-from lavaghost.exporters.import_constants import CONSTANTS
-from lavaghost.exporters.import_graph import Graph, Node, RefusedError, read_graph
-from lavaghost.exporters.import_ops import OPERATORS
-from lavaghost.exporters.import_tail import TAIL
-from lavaghost.exporters.import_values import MAX_VALUES, Affine, Answer, dense, pairs
+from lavaghost.exporters.import_graph import Graph, read_graph
+from lavaghost.exporters.import_nodes import interpret
+from lavaghost.exporters.import_tail import scores_of
+from lavaghost.exporters.import_tensors import Beside, RefusedError
+from lavaghost.exporters.import_values import MAX_VALUES, Affine, Answer, Clipped, dense, pairs, scaled
 from lavaghost.exporters.run_onnx import foreign, read_model
 from lavaghost.files import sha256
 from lavaghost.spec import Learning, Network, parse
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import check_data
 
-OPERATIONS = {**OPERATORS, **CONSTANTS, **TAIL}
 MAX_FAULTS = 20
-UNKNOWN = object()
-"""The value of what a refused node gives: what follows from it is no fault of its own."""
 
 
 def import_onnx(file: Path | str, data: Dataset | None = None, *, scaled: bool = False) -> TrainedNetwork:
@@ -48,12 +44,13 @@ def import_onnx(file: Path | str, data: Dataset | None = None, *, scaled: bool =
     file = Path(file)
     raw, model = read_model(file)
     faults = foreign(model)
-    graph = None if faults else read_graph(model, faults)
+    beside = Beside(file.parent)
+    graph = None if faults else read_graph(model, beside, faults)
     network = None
     if graph is not None:
         # what leaves the finite range is looked for after each step, and named
         with np.errstate(all="ignore"):
-            network = _network(file, raw, model, graph, faults, data, scaled)
+            network = _network(file, raw, model, graph, beside, faults, data, scaled)
     if network is None or faults:
         shown = [*faults[:MAX_FAULTS], *([f"and {len(faults) - MAX_FAULTS} more"] * (len(faults) > MAX_FAULTS))]
         raise ExportError(f"{file} cannot be imported: {join_faults(shown)}; see docs/exports.md, Import")
@@ -65,11 +62,13 @@ def _network(
     raw: bytes,
     model: onnx.ModelProto,
     graph: Graph,
+    beside: Beside,
     faults: list[str],
     data: Dataset | None,
     scaled: bool,
 ) -> TrainedNetwork | None:
-    chain = Chain(batch=graph.batch)
+    numbers = sum(tensor.size for tensor in graph.constants.values() if tensor is not None)
+    chain = Chain(beside, graph.version, graph.batch, numbers)
     found = interpret(graph, chain, faults)
     if faults:
         return None
@@ -87,6 +86,7 @@ def _network(
             "producer": " ".join(f"{model.producer_name} {model.producer_version}".split())[:200],
             "opset": {domain or "ai.onnx": version for domain, version in list(graph.opset.items())[:10]},
             "folded": chain.folded,
+            **({"beside": sorted(beside.names)} if beside.names else {}),
         }
         dataset = data.name if data else graph.metadata.get("lavaghost.dataset", "unknown")
         record = {"imported": imported}
@@ -96,49 +96,6 @@ def _network(
     except SpecError as why:
         faults.append(str(why))
     return None
-
-
-def interpret(graph: Graph, chain: Chain, faults: list[str]) -> list[Any]:
-    """The values of the graph's outputs; layers and notes are left in `chain`, refusals in `faults`."""
-    values: dict[str, Any] = {"": None, graph.input: Affine(0, graph.shape), **graph.constants}
-    left = Counter(name for node in graph.nodes for name in node.inputs)
-    left.update(["", *graph.outputs])
-    for node in graph.nodes:
-        missing = [name for name in node.inputs if name not in values]
-        twice = [name for name in node.outputs if name and name in values]
-        results: tuple[Any, ...] = ()
-        try:
-            if missing or twice:
-                raise RefusedError(
-                    f"names a value {(missing or twice)[0]!r:.60} that is unknown, or given twice"
-                )
-            inputs = [values[name] for name in node.inputs]
-            if not any(value is UNKNOWN for value in inputs):
-                results = _apply(node, inputs, chain)
-        except RefusedError as why:
-            faults.append(f"{node} {why}")
-        results += (UNKNOWN,) * (len(node.outputs) - len(results))
-        values |= {name: value for name, value in zip(node.outputs, results, strict=False) if name}
-        # large arrays go as soon as nobody needs them
-        for name in node.inputs:
-            left[name] -= 1
-            if not left[name] and name:
-                values[name] = None
-    if absent := [name for name in graph.outputs if values.get(name) is None]:
-        faults.append(f"output {absent[0]!r:.60} is computed by no node")
-    elif not faults and (unknown := [name for name in graph.outputs if values[name] is UNKNOWN]):
-        faults.append(f"output {unknown[0]!r:.60} is one that its operator is not imported with")
-    return [values.get(name) for name in graph.outputs]
-
-
-def _apply(node: Node, inputs: list[Any], chain: Chain) -> tuple[Any, ...]:
-    key = (node.domain, node.op)
-    operator = OPERATIONS.get(key)
-    if operator is None:
-        raise RefusedError("is not an operator of layered, rectified networks")
-    if not inputs and node.op != "Constant":
-        raise RefusedError("has no input")
-    return operator(node, inputs, chain)
 
 
 class Outputs(NamedTuple):
@@ -151,24 +108,41 @@ class Outputs(NamedTuple):
 
 def _outputs(found: list[Any], chain: Chain) -> Outputs:
     """The one layer of logits behind all outputs of the graph; a single logit z of two classes becomes [0, z]."""
-    answers = [Answer("scores", value) if isinstance(value, Affine) else value for value in found]
-    if not all(isinstance(answer, Answer) for answer in answers):
-        raise RefusedError("has an output that is a constant")
+    if not all(isinstance(value, Affine | Clipped | Answer) for value in found):
+        raise RefusedError("has an output that is a constant, or compares several numbers of a sample")
+    answers = [scores_of(value, chain) for value in found]
     logits = answers[0].logits
-    if any(answer.logits is not logits for answer in answers):
+    if any(not answer.logits.equals(logits) for answer in answers):
         raise RefusedError("has outputs of several layers; give it the last layer's only")
     names = {answer.classes for answer in answers} - {None}
     if len(names) > 1:
         raise RefusedError("names its classes in several ways")
-    if logits.matrix is None or logits.layer != len(chain.layers) or len(logits.shape) != 1:
+    binary, kinds = any(answer.binary for answer in answers), {answer.kind for answer in answers}
+    if "counter" in kinds and len(kinds) > 1:
+        raise RefusedError("gives the chances of both classes by themselves; join them, or give one")
+    if logits.size == 1 and not binary and any(a.kind == "scores" and a.node for a in answers):
+        raise RefusedError("has one output, and nothing decides between classes; let it end in a Sigmoid")
+    if any(
+        answer.kind == "scores" and max(answer.shape, default=1) != np.prod(answer.shape) for answer in answers
+    ):
+        raise RefusedError(f"gives {logits.shape} numbers for each sample, not one for each class")
+    if logits.layer != len(chain.layers) or (logits.layer == 0 and logits.matrix is None):
         raise RefusedError("does not end in weights; its output must be a linear layer, or a Softmax of one")
+    return _last_layer(scaled(logits, -1.0) if "counter" in kinds else logits, binary, names, chain)
+
+
+def _last_layer(logits: Affine, binary: bool, names: set[Any], chain: Chain) -> Outputs:
     if not chain.layers:
+        chain.begin(logits)
         hidden, logits = pairs(logits)
         chain.layers.append(dense(hidden))
         chain.hard_sigmoid = False
         chain.folded.append("linear outputs z, into pairs of hidden units: z = relu(z) - relu(-z)")
+    elif logits.matrix is None:
+        before = f", with {' and '.join(chain.before[:10])}" if chain.before else ""
+        chain.folded.append(f"nothing behind the last rectification: an identity as the last layer{before}")
     weights, biases = dense(logits)
-    if any(answer.binary for answer in answers):
+    if binary:
         weights = np.concatenate([np.zeros_like(weights), weights])
         biases = np.concatenate([np.zeros_like(biases), biases])
         chain.folded.append("one logistic output z, into the outputs [0, z]")

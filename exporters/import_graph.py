@@ -8,48 +8,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, TensorProto
 
 from lavaghost.arithmetic import Array
+from lavaghost.exporters.import_tensors import MAX_RANK, Beside, RefusedError, array, text, type_name
 from lavaghost.spec import MAX_UNITS
 
 MAX_NODES = 1000
 """A network of at most 63 layers has fewer."""
-MIN_OPSET = 9
-"""Before it, operators broadcast and normalise by other rules."""
-MAX_RANK = 8
+MIN_OPSET = 7
+"""Before it, operators broadcast by attributes and normalise by other rules."""
 DOMAINS = {"": "", "ai.onnx": "", "ai.onnx.ml": "ai.onnx.ml"}
 
-ITEM_TYPES: Mapping[int, tuple[str, int]] = {
-    TensorProto.FLOAT: ("float_data", 4),
-    TensorProto.DOUBLE: ("double_data", 8),
-    TensorProto.FLOAT16: ("int32_data", 2),
-    TensorProto.INT8: ("int32_data", 1),
-    TensorProto.INT16: ("int32_data", 2),
-    TensorProto.INT32: ("int32_data", 4),
-    TensorProto.INT64: ("int64_data", 8),
-    TensorProto.UINT8: ("int32_data", 1),
-    TensorProto.UINT16: ("int32_data", 2),
-    TensorProto.BOOL: ("int32_data", 1),
-    TensorProto.STRING: ("string_data", 0),
-}
-"""For each type that is read: the field of its numbers, and its bytes per number in `raw_data`."""
 INPUT_TYPES = (
     TensorProto.FLOAT,
     TensorProto.DOUBLE,
     TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
     TensorProto.INT8,
     TensorProto.INT16,
     TensorProto.INT32,
     TensorProto.INT64,
     TensorProto.UINT8,
 )
-
-
-class RefusedError(Exception):
-    """Why one node, tensor or input cannot be imported; collected, never shown by itself."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +52,34 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A model as read: `shape` is that of one sample of its only input, without the batch.
+    """A model as read.
 
-    `nodes` are those that the outputs need, in the file's order, which is one in which they can be computed.
+    shape      of one sample of its only input, without the batch
+    batch      the number of samples, if the file fixes it
+    kind       element type of the input
+    constants  its tensors; None stands for one that cannot be read, which is a fault already
+    nodes      those that the outputs need, in the file's order, which is one in which they can be computed
     """
 
     input: str
     shape: tuple[int, ...]
     batch: int | None
+    kind: str
     outputs: tuple[str, ...]
-    constants: Mapping[str, Array]
+    constants: Mapping[str, Array | None]
     nodes: tuple[Node, ...]
     opset: Mapping[str, int]
     metadata: Mapping[str, str]
 
+    @property
+    def version(self) -> int:
+        """Opset of ONNX's own operators."""
+        return self.opset.get("", self.opset.get("ai.onnx", 0))
 
-def read_graph(model: onnx.ModelProto, faults: list[str]) -> Graph | None:
+
+def read_graph(model: onnx.ModelProto, beside: Beside, faults: list[str]) -> Graph | None:
     """`model` as plain values; whatever cannot be read is added to `faults`, and then there may be no graph."""
-    opset = {_text(entry.domain): entry.version for entry in model.opset_import}
+    opset = {text(entry.domain): entry.version for entry in model.opset_import}
     newest = onnx.defs.onnx_opset_version()
     version = opset.get("", opset.get("ai.onnx", 0))
     if not MIN_OPSET <= version <= newest:
@@ -96,30 +88,48 @@ def read_graph(model: onnx.ModelProto, faults: list[str]) -> Graph | None:
     if len(graph.node) > MAX_NODES:
         faults.append(f"it has {len(graph.node)} nodes, more than {MAX_NODES}; a network of layers has fewer")
         return None
-    outputs = tuple(_text(value.name) for value in graph.output)
+    outputs = tuple(text(value.name) for value in graph.output)
     nodes = needed([_node(node) for node in graph.node], outputs)
     used = {name for node in nodes for name in node.inputs} | set(outputs)
-    constants = {}
-    for tensor in graph.initializer:
-        if (name := _text(tensor.name)) in used:
-            try:
-                constants[name] = array(tensor)
-            except RefusedError as why:
-                faults.append(f"tensor {name!r:.60} {why}")
-    initialized = {_text(tensor.name) for tensor in graph.initializer}
-    inputs = [value for value in graph.input if _text(value.name) not in initialized]
+    constants = _constants(graph, used, beside, faults)
+    initialized = {text(tensor.name) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if text(value.name) not in initialized]
     if len(inputs) != 1 or not outputs:
-        names = ", ".join(repr(_text(value.name))[:40] for value in inputs[:5])
+        names = ", ".join(repr(text(value.name))[:40] for value in inputs[:5])
         faults.append(f"it has {len(inputs)} inputs ({names}) and {len(outputs)} outputs; give it one input")
         return None
+    name = text(inputs[0].name)
     try:
         batch, shape = _sample_shape(inputs[0])
     except RefusedError as why:
-        faults.append(f"input {_text(inputs[0].name)!r:.60} {why}")
+        faults.append(f"input {name!r:.60} {why}")
         return None
-    metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
-    name = _text(inputs[0].name)
-    return Graph(name, shape, batch, outputs, constants, tuple(nodes), opset, metadata)
+    kind = type_name(inputs[0].type.tensor_type.elem_type)
+    metadata = {text(entry.key): text(entry.value) for entry in model.metadata_props}
+    return Graph(name, shape, batch, kind, outputs, constants, tuple(nodes), opset, metadata)
+
+
+def _constants(
+    graph: onnx.GraphProto, used: set[str], beside: Beside, faults: list[str]
+) -> dict[str, Array | None]:
+    """The tensors that are `used`; those that cannot be read for the same reason are one fault."""
+    constants: dict[str, Array | None] = {}
+    refused: dict[str, list[str]] = {}
+    for tensor in graph.initializer:
+        name = text(tensor.name)
+        if name not in used:
+            continue
+        try:
+            if name in constants:
+                raise RefusedError("is given twice")
+            constants[name] = array(tensor, beside)
+        except RefusedError as why:
+            constants[name] = None
+            refused.setdefault(str(why), []).append(f"{name!r:.60}")
+    for why, names in refused.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        faults.append(f"tensor {names[0]}{more} {why}")
+    return constants
 
 
 def needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
@@ -128,43 +138,19 @@ def needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):
             kept.append(node)
-            wanted.update(node.inputs)
+            wanted.update(name for name in node.inputs if name)
     return kept[::-1]
 
 
-def array(tensor: TensorProto) -> Array:
-    """The numbers or texts of `tensor`. Raises `RefusedError`."""
-    if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
-        raise RefusedError("lies in another file; save the model as one file")
-    if tensor.data_type not in ITEM_TYPES or tensor.HasField("segment"):
-        raise RefusedError(f"has element type {tensor.data_type}, which is not read; use float32")
-    field, width = ITEM_TYPES[tensor.data_type]
-    dims = tuple(tensor.dims)
-    stored = len(getattr(tensor, field))
-    if tensor.HasField("raw_data"):
-        if not width or stored or len(tensor.raw_data) % width:
-            raise RefusedError(f"has {len(tensor.raw_data)} raw bytes, which are no numbers of its type")
-        stored = len(tensor.raw_data) // width
-    if len(dims) > MAX_RANK or any(size < 0 for size in dims) or math.prod(dims) != stored:
-        raise RefusedError(f"claims the shape {dims!s:.60} and holds {stored} numbers")
-    if tensor.data_type == TensorProto.STRING:
-        return np.array([_text(entry) for entry in tensor.string_data], object).reshape(dims)
-    try:
-        return numpy_helper.to_array(tensor)
-    # numbers that their type cannot hold
-    except (ValueError, OverflowError) as error:
-        raise RefusedError(f"cannot be read ({error!s:.80})") from error
-
-
 def _node(node: onnx.NodeProto) -> Node:
-    attributes = {_text(entry.name): _attribute(entry) for entry in node.attribute}
-    domain = _text(node.domain)
+    attributes = {text(entry.name): _attribute(entry) for entry in node.attribute}
+    domain = text(node.domain)
     return Node(
-        op=_text(node.op_type),
+        op=text(node.op_type),
         domain=DOMAINS.get(domain, domain or "?"),
-        name=_text(node.name),
-        inputs=tuple(map(_text, node.input)),
-        outputs=tuple(map(_text, node.output)),
+        name=text(node.name),
+        inputs=tuple(map(text, node.input)),
+        outputs=tuple(map(text, node.output)),
         attributes=attributes,
     )
 
@@ -174,10 +160,10 @@ def _attribute(entry: AttributeProto) -> Any:
     kinds = {
         AttributeProto.INT: lambda: entry.i,
         AttributeProto.FLOAT: lambda: entry.f,
-        AttributeProto.STRING: lambda: _text(entry.s),
+        AttributeProto.STRING: lambda: text(entry.s),
         AttributeProto.INTS: lambda: list(entry.ints),
         AttributeProto.FLOATS: lambda: list(entry.floats),
-        AttributeProto.STRINGS: lambda: [_text(text) for text in entry.strings],
+        AttributeProto.STRINGS: lambda: list(map(text, entry.strings)),
         AttributeProto.TENSOR: lambda: entry.t,
     }
     return kinds[entry.type]() if entry.type in kinds else None
@@ -185,11 +171,13 @@ def _attribute(entry: AttributeProto) -> Any:
 
 def _sample_shape(value: onnx.ValueInfoProto) -> tuple[int | None, tuple[int, ...]]:
     """The fixed batch, if it is one, and the shape of one sample."""
+    if not value.name:
+        raise RefusedError("has no name")
     if value.type.WhichOneof("value") != "tensor_type":
         raise RefusedError("is not a tensor; give it one tensor [N, n_0]")
     kind = value.type.tensor_type
     if kind.elem_type not in INPUT_TYPES:
-        raise RefusedError(f"has element type {kind.elem_type}, which is not read; use float32")
+        raise RefusedError(f"has element type {type_name(kind.elem_type)}, which is not read; use float32")
     dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
     sizes = dims[1:]
     if not sizes or len(dims) > MAX_RANK or any(size is None or size < 1 for size in sizes):
@@ -198,13 +186,3 @@ def _sample_shape(value: onnx.ValueInfoProto) -> tuple[int | None, tuple[int, ..
     if math.prod(shape) > MAX_UNITS:
         raise RefusedError(f"has {math.prod(shape)} values, more than {MAX_UNITS}")
     return dims[0] or None, shape
-
-
-def _text(value: str | bytes) -> str:
-    """Names and texts; what is no UTF-8 is shown as Python shows bytes."""
-    if isinstance(value, str):
-        return value
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return repr(value)

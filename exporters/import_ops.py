@@ -1,32 +1,44 @@
-"""What each ONNX operator means for an import: a function `(node, inputs, chain) -> outputs` for each.
+"""Affine operators: what each ONNX operator means for an import, a function `(node, inputs, chain) -> outputs`.
 
-An operator that is not here is refused, by its node. Inputs are constants (arrays), `Affine` or `Answer` values, or
-None where an optional one is left out.
+An operator that is nowhere is refused, by its node. Inputs are constants (arrays), `Affine` or other values of
+import_values, or None where an optional one is left out.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from lavaghost.arithmetic import Array
 from lavaghost.exporters.import_chain import Chain
-from lavaghost.exporters.import_graph import Node, RefusedError
-from lavaghost.exporters.import_values import Affine, Answer, along, scaled, shifted
+from lavaghost.exporters.import_graph import Node
+from lavaghost.exporters.import_tensors import RefusedError, type_name
+from lavaghost.exporters.import_values import (
+    Affine,
+    Answer,
+    added,
+    along,
+    broadcast,
+    moved,
+    scaled,
+    shifted,
+    summed,
+)
 
 Operator = Callable[[Node, Sequence[Any], Chain], tuple[Any, ...]]
 
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
-NUMBERS = (*FLOATS, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32)
-NUMBERS += (TensorProto.INT64, TensorProto.UINT8, TensorProto.UINT16)
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+NUMBERS = (*FLOATS, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
+NUMBERS += (TensorProto.UINT8, TensorProto.UINT16, TensorProto.BOOL)
 
 
-def take(inputs: Sequence[Any], at: int, what: str, kind: type = Affine) -> Any:
-    """Input `at`, which must be a `kind`. Raises `RefusedError`."""
+def take(inputs: Sequence[Any], at: int, what: str, kind: Any = Affine) -> Any:
+    """Input `at`, which must be a `kind`. Raises `RefusedError`, of the node that is to blame."""
     found = inputs[at] if at < len(inputs) else None
+    if isinstance(found, Answer) and found.reason and kind is Affine:
+        raise RefusedError(found.reason, found.node)
     if not isinstance(found, kind):
         wanted = "a constant" if kind is np.ndarray else "computed from the input by weights and rectifications"
         raise RefusedError(f"its {what} is not {wanted}")
@@ -38,9 +50,9 @@ def number(inputs: Sequence[Any], at: int, what: str, absent: float) -> float:
     if at >= len(inputs) or inputs[at] is None:
         return absent
     found = take(inputs, at, what, np.ndarray)
-    if found.size != 1 or found.dtype.kind not in "fiub":
+    if not found.size or found.dtype.kind not in "fiub" or np.any(found != found.flat[0]):
         raise RefusedError(f"its {what} has shape {found.shape}; give one number")
-    return float(found.reshape(()))
+    return float(found.flat[0])
 
 
 def attribute(node: Node, name: str, absent: Any, kind: type | tuple[type, ...] = int) -> Any:
@@ -51,6 +63,21 @@ def attribute(node: Node, name: str, absent: Any, kind: type | tuple[type, ...] 
     return found
 
 
+def whole(node: Node, name: str, absent: list[int]) -> list[int]:
+    """An attribute that is a list of integers, or `absent`."""
+    found = attribute(node, name, absent, list)
+    if not all(isinstance(entry, int) for entry in found):
+        raise RefusedError(f"its attribute {name} is not a list of integers")
+    return found
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise RefusedError(f"its axis {axis} is none of {rank} dimensions")
+    return axis % rank
+
+
 def weights_of(constant: Array) -> Array:
     """A constant that can be a weight matrix or a bias."""
     if constant.dtype.kind != "f":
@@ -58,12 +85,31 @@ def weights_of(constant: Array) -> Array:
     return constant
 
 
+def real(value: Affine) -> Affine:
+    """`value`, if a runtime computes with it in floats. Raises `RefusedError`: integers wrap and are cut off."""
+    if value.kind.startswith(("int", "uint")):
+        raise RefusedError(f"computes in {value.kind}; cast the input to float before it")
+    return value
+
+
+def _biased(node: Node, value: Affine, constant: Array, chain: Chain) -> Affine:
+    value, bias = along(constant, value, chain.lead)
+    chain.spend(bias.size)
+    return shifted(value, bias)
+
+
 def gemm(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """Y = alpha A' B' + beta C."""
     value = take(inputs, 0, "input A")
     matrix = weights_of(take(inputs, 1, "weights B", np.ndarray))
+    if len(value.shape) + chain.lead != 2:
+        raise RefusedError(f"takes samples of {value.shape}; flatten them before it")
     if attribute(node, "transA", 0):
-        raise RefusedError("has transA = 1, which mixes the samples of a batch; transpose the weights instead")
+        if chain.lead:
+            raise RefusedError(
+                "has transA = 1, which mixes the samples of a batch; transpose the weights instead"
+            )
+        value = moved(value, np.arange(value.size).reshape(value.shape).T)
     if matrix.ndim != 2:
         raise RefusedError(f"its weights have shape {matrix.shape}, not two dimensions")
     found = chain.weigh(node, matrix if attribute(node, "transB", 0) else matrix.T, value)
@@ -72,36 +118,55 @@ def gemm(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
         chain.note(node, f"alpha {alpha:g}, into weights")
         found = scaled(found, alpha)
     if len(inputs) > 2 and inputs[2] is not None:
-        bias = along(weights_of(take(inputs, 2, "bias C", np.ndarray)), found)
+        bias = weights_of(take(inputs, 2, "bias C", np.ndarray))
         if beta != 1:
             chain.note(node, f"beta {beta:g}, into the bias")
             bias = bias.astype(np.float64) * beta
-        found = shifted(found, bias)
+        found = _biased(node, found, bias, chain)
     return (found,)
 
 
 def matmul(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """Y = A B with constant B `(n, m)`."""
-    matrix = weights_of(take(inputs, 1, "right factor", np.ndarray))
+    """Y = A B with a constant factor on either side, which acts on one axis of a sample."""
+    if len(inputs) != 2:
+        raise RefusedError(f"has {len(inputs)} inputs, not 2")
+    left = isinstance(inputs[0], np.ndarray)
+    matrix = weights_of(take(inputs, 0 if left else 1, "right factor", np.ndarray))
+    value = take(inputs, 1 if left else 0, "left factor")
+    if left and len(value.shape) < 2:
+        raise RefusedError(
+            "multiplies from the left, which mixes the samples of a batch; transpose the weights"
+        )
+    if matrix.ndim == 1 and not left:
+        found = chain.weigh(node, matrix[None], value)
+        return (replace(found, shape=found.shape[:-1]),)
     if matrix.ndim != 2:
         raise RefusedError(f"its weights have shape {matrix.shape}, not two dimensions")
-    return (chain.weigh(node, matrix.T, take(inputs, 0, "left factor")),)
+    return (
+        (_turned(chain.weigh(node, matrix, _turned(value))),) if left else (chain.weigh(node, matrix.T, value),)
+    )
+
+
+def _turned(value: Affine) -> Affine:
+    """The last two axes of a sample exchanged."""
+    return moved(value, np.arange(value.size).reshape(value.shape).swapaxes(-1, -2))
 
 
 def elementwise(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """Add, Sub, Mul, Div of a computed value and a constant, either way round."""
+    """Add, Sub, Mul, Div of a computed value and a constant, either way round, or of two values of one layer."""
     if len(inputs) != 2:
         raise RefusedError(f"has {len(inputs)} inputs, not 2")
     left, right = inputs
-    if isinstance(right, Answer) and right.kind == "chance" and node.op == "Sub":
-        if number(inputs, 0, "minuend", math.nan) != 1:
-            raise RefusedError("subtracts a probability from something else than 1")
-        return (replace(right, kind="counter"),)
     turned = isinstance(left, np.ndarray)
-    value, other = (right, left) if turned else (left, right)
-    if not isinstance(value, Affine) or not isinstance(other, np.ndarray):
-        raise RefusedError("does not combine a value of the network with a constant; only chains are imported")
-    constant = along(other, value)
+    if isinstance(left, Affine) and isinstance(right, Affine):
+        if node.op not in ("Add", "Sub"):
+            raise RefusedError("does not combine a value of the network with a constant, and is not affine")
+        return (_both(node, left, scaled(right, -1.0) if node.op == "Sub" else right, chain),)
+    value = take(inputs, 1 if turned else 0, "value")
+    other = take(inputs, 0 if turned else 1, "operand", np.ndarray)
+    value = real(value) if other.dtype.kind != "f" else replace(value, kind=str(other.dtype))
+    value, constant = along(other, value, chain.lead)
+    chain.spend(value.size if value.matrix is None or node.op in ("Add", "Sub") else value.matrix.size)
     if node.op in ("Add", "Sub"):
         value = scaled(value, -1.0) if turned and node.op == "Sub" else value
         if value.offset is not None or value.matrix is None:
@@ -115,6 +180,74 @@ def elementwise(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, .
     return (scaled(value, constant),)
 
 
+def _both(node: Node, one: Affine, other: Affine, chain: Chain) -> Affine:
+    """The sum of two values of one layer."""
+    one, other = real(one), real(other)
+    if one.layer != other.layer:
+        raise RefusedError(
+            "does not combine a value of the network with a constant: it adds values of two layers (a skip "
+            "connection); only chains are imported"
+        )
+    if chain.lead and len(one.shape) != len(other.shape):
+        raise RefusedError(f"adds samples of {one.shape} and {other.shape}; give both the same dimensions")
+    one, both = broadcast(one, (1,) * chain.lead + other.shape, chain.lead)
+    other, _ = broadcast(other, both, chain.lead)
+    chain.spend(2 * one.size * one.units)
+    chain.note(node, "two values of one layer, into one")
+    return added(one, other)
+
+
+def total(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+    """Sum and Mean of any number of values and constants."""
+    found = inputs[0]
+    adding = replace(node, op="Add")
+    for other in inputs[1:]:
+        if isinstance(found, np.ndarray) and isinstance(other, np.ndarray):
+            found = found + other
+        else:
+            (found,) = elementwise(adding, (found, other), chain)
+    if node.op == "Mean" and len(inputs) > 1:
+        found = take([found], 0, "sum")
+        chain.note(node, "into weights and bias", found)
+        found = scaled(found, 1 / len(inputs))
+    return (found,)
+
+
+def negative(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+    """-x."""
+    value = real(take(inputs, 0, "input"))
+    chain.note(node, "into weights and bias", value)
+    return (scaled(value, -1.0),)
+
+
+def mean_of_axes(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+    """ReduceSum, ReduceMean, GlobalAveragePool of axes of a sample."""
+    value = real(take(inputs, 0, "input"))
+    rank = len(value.shape) + chain.lead
+    given = whole(node, "axes", [])
+    if node.op == "GlobalAveragePool":
+        given = list(range(2, rank))
+    elif not given and len(inputs) > 1 and inputs[1] is not None:
+        found = take(inputs, 1, "axes", np.ndarray)
+        given = [int(axis) for axis in found.reshape(-1)] if found.dtype.kind in "iu" else []
+    if not given and attribute(node, "noop_with_empty_axes", 0):
+        return (value,)
+    axes = sorted({axis_of(axis, rank) - chain.lead for axis in given} or set(range(-chain.lead, rank)))
+    if axes and axes[0] < 0:
+        raise RefusedError("sums over the samples of a batch; only axes of one sample may be summed")
+    places = np.arange(value.size).reshape(value.shape)
+    places = np.moveaxis(places, axes, range(-len(axes), 0))
+    left = places.shape[: places.ndim - len(axes)]
+    places = places.reshape(*left, -1)
+    chain.spend(2 * value.size * value.units)
+    chain.note(node, "a sum of values, into weights")
+    found = summed(value, places, 1.0 if node.op == "ReduceSum" else 1.0 / places.shape[-1])
+    if node.op == "GlobalAveragePool" or attribute(node, "keepdims", 1):
+        shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+        found = replace(found, shape=shape)
+    return (found,)
+
+
 def scaler(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """(x - offset) * scale of ai.onnx.ml."""
     value = take(inputs, 0, "input")
@@ -123,48 +256,35 @@ def scaler(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
         if len(numbers) not in (1, value.size) or not all(isinstance(x, float) for x in numbers):
             raise RefusedError(f"has {len(offset)} offsets and {len(scale)} scales for {value.size} values")
     chain.note(node, "into weights and bias", value)
-    value = shifted(value, -along(np.array(offset), value))
-    return (scaled(value, along(np.array(scale), value)),)
+    value = shifted(value, -along(np.array(offset), value, chain.lead)[1])
+    return (replace(scaled(value, along(np.array(scale), value, chain.lead)[1]), kind="float32"),)
 
 
 def batch_normalization(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """(x - mean) / sqrt(var + epsilon) * scale + B, with the running mean and variance."""
+    """(x - mean) / sqrt(var + epsilon) * scale + B for each channel, axis 1, with the running mean and variance."""
     value = take(inputs, 0, "input")
-    if attribute(node, "training_mode", 0):
+    used = [name for name in node.outputs[1:] if name]
+    if attribute(node, "training_mode", 0) or (used and chain.opset < 14):
         raise RefusedError("is in training mode; export the model in evaluation mode")
-    if len(value.shape) != 1:
-        raise RefusedError("normalises channels of images; flatten the input before it")
+    axis = 1 - chain.lead
+    if len(value.shape) <= axis or (not attribute(node, "spatial", 1) and value.size != value.shape[axis]):
+        raise RefusedError(f"has no channels in samples of {value.shape}")
     names = ("scale", "bias", "mean", "variance")
-    numbers = [along(weights_of(take(inputs, i, name, np.ndarray)), value) for i, name in enumerate(names, 1)]
-    gain, bias, mean, variance = (n.astype(np.float64) for n in numbers)
+    given = [weights_of(take(inputs, i, name, np.ndarray)) for i, name in enumerate(names, 1)]
+    if any(part.shape != (value.shape[axis],) for part in given):
+        raise RefusedError(
+            f"has {[part.shape for part in given]!s:.60} numbers for {value.shape[axis]} channels"
+        )
+    shape = [-1 if at == axis else 1 for at in range(len(value.shape))]
+    each = [np.broadcast_to(part.reshape(shape), value.shape).reshape(-1) for part in given]
+    gain, bias, mean, variance = (part.astype(np.float64) for part in each)
     variance = variance + attribute(node, "epsilon", 1e-5, float)
-    if np.any(variance <= 0):
+    if not np.all(variance > 0):
         raise RefusedError("has a variance that is not above 0")
     factor = gain / np.sqrt(variance)
+    chain.spend(value.size if value.matrix is None else value.matrix.size)
     chain.note(node, "into weights and bias", value)
     return (shifted(scaled(value, factor), bias - mean * factor),)
-
-
-def relu(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """max(x, 0)."""
-    return (chain.rectify(node, take(inputs, 0, "input"), 0.0, math.inf),)
-
-
-def clip(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """min(max(x, low), high); before opset 11 the bounds are attributes."""
-    low = number(inputs, 1, "lower bound", attribute(node, "min", -math.inf, float))
-    high = number(inputs, 2, "upper bound", attribute(node, "max", math.inf, float))
-    return (chain.rectify(node, take(inputs, 0, "input"), low, high),)
-
-
-def hard_sigmoid(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """clip(alpha x + beta, 0, 1); alpha and beta go into the drive."""
-    value = take(inputs, 0, "input")
-    alpha, beta = attribute(node, "alpha", 0.2, float), attribute(node, "beta", 0.5, float)
-    if value.matrix is not None and (alpha, beta) != (1.0, 0.0):
-        value = shifted(scaled(value, alpha), beta)
-        chain.note(node, f"alpha {alpha:g} and beta {beta:g}, into weights and bias")
-    return (chain.rectify(node, value, 0.0, 1.0),)
 
 
 def same(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
@@ -175,26 +295,27 @@ def same(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
 
 
 def cast(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """Another element type; of a computed value only between floats, where it rounds and nothing else."""
+    """Another element type; of a computed value only to floats, where it rounds and nothing else."""
     to, value = attribute(node, "to", 0), inputs[0]
     if isinstance(value, Answer) and (value.kind == "label" or to in FLOATS):
         return (value,)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and to in NUMBERS:
-        with np.errstate(invalid="ignore"):
-            return (value.astype(helper.tensor_dtype_to_np_dtype(to)),)
     if not isinstance(value, Affine) or to not in FLOATS:
-        raise RefusedError(f"casts to element type {to}, which changes numbers; export a float network")
-    return (value,)
+        raise RefusedError(
+            f"casts to element type {type_name(to)}, which changes numbers; export a float network"
+        )
+    if to in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
+        chain.note(node, f"{type_name(to)}, which is rounded in the file and kept in float32 here")
+    return (replace(value, kind=type_name(to)),)
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Gemm"): gemm,
     ("", "MatMul"): matmul,
     **{("", op): elementwise for op in ("Add", "Sub", "Mul", "Div")},
+    **{("", op): total for op in ("Sum", "Mean")},
+    **{("", op): mean_of_axes for op in ("ReduceSum", "ReduceMean", "GlobalAveragePool")},
+    ("", "Neg"): negative,
     ("", "BatchNormalization"): batch_normalization,
-    ("", "Relu"): relu,
-    ("", "Clip"): clip,
-    ("", "HardSigmoid"): hard_sigmoid,
     ("", "Identity"): same,
     ("", "Dropout"): same,
     ("", "Cast"): cast,

@@ -1,6 +1,5 @@
-"""Operators around the layers: shapes in front, and what classifiers do with their logits behind."""
+"""What classifiers do with their logits: nothing here changes a decision."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,92 +7,140 @@ from typing import Any
 import numpy as np
 
 from lavaghost.exporters.import_chain import Chain
-from lavaghost.exporters.import_graph import Node, RefusedError
-from lavaghost.exporters.import_ops import Operator, attribute, take
-from lavaghost.exporters.import_values import Affine, Answer, shifted
+from lavaghost.exporters.import_graph import Node
+from lavaghost.exporters.import_moves import relocate
+from lavaghost.exporters.import_ops import Operator, attribute, axis_of, number, real, take
+from lavaghost.exporters.import_tensors import RefusedError
+from lavaghost.exporters.import_units import last
+from lavaghost.exporters.import_values import Affine, Answer, Clipped, shifted, stacked
 
 Classes = tuple[int | str, ...]
 
 
-def reshape(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """Flatten, Reshape, Squeeze, Unsqueeze that leave the samples and the order of their values alone."""
-    value = inputs[0]
-    if isinstance(value, Answer) and value.kind == "label":
-        return (value,)
-    if node.op == "Flatten" and attribute(node, "axis", 1) == 1 and isinstance(value, Affine):
-        return (replace(value, shape=(value.size,)),)
-    if node.op != "Reshape":
-        raise RefusedError("changes the shape of samples; use Flatten with axis 1")
-    target = take(inputs, 1, "shape", np.ndarray)
-    if target.ndim != 1 or target.dtype.kind != "i":
-        raise RefusedError("has a shape that is not a list of integers")
-    if isinstance(value, np.ndarray):
-        try:
-            return (value.reshape([int(size) for size in target]),)
-        except ValueError as error:
-            raise RefusedError(f"cannot reshape a constant ({error!s:.80})") from None
-    shape = value.shape if isinstance(value, Affine) else (value.logits.size,)
-    size, (first, *rest) = math.prod(shape), [int(size) for size in target] or [0]
-    known = math.prod(abs(size) for size in rest if size != -1)
-    if rest.count(-1) == 1 and first != -1 and known and size % known == 0:
-        rest[rest.index(-1)] = size // known
-    # 0 in front is the batch; a fixed batch must be the file's own
-    keeps = first in (-1, 0) or (first > 0 and first == chain.batch)
-    if not rest or not keeps or math.prod(rest) != size or min(rest) < 1:
-        raise RefusedError(f"makes the shape {target.tolist()!s:.40} of samples {shape}; use Flatten")
-    return (replace(value, shape=tuple(rest)) if isinstance(value, Affine) else value,)
+def scores_of(value: Any, chain: Chain) -> Answer:
+    """Raw logits are scores, as are those that are scores already."""
+    if isinstance(value, Answer):
+        return value
+    logits = take([last(value, chain)], 0, "input")
+    return Answer("scores", logits, logits.shape)
+
+
+def _over_classes(answer: Answer, axes: range) -> bool:
+    """Whether all numbers of a sample lie along these axes of it."""
+    sizes = [answer.shape[axis] for axis in axes]
+    return int(np.prod(sizes, dtype=np.int64)) == int(np.prod(answer.shape, dtype=np.int64))
 
 
 def softmax(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """Softmax and LogSoftmax over the classes keep the order of the logits."""
-    logits = take(inputs, 0, "input")
-    if attribute(node, "axis", -1) not in (-1, 1) or len(logits.shape) != 1:
+    """Softmax and LogSoftmax over the classes keep the order of the logits.
+
+    Before opset 13 they go over all axes from `axis` on.
+    """
+    answer = scores_of(inputs[0], chain)
+    rank, old = len(answer.shape) + chain.lead, chain.opset < 13
+    axis = axis_of(attribute(node, "axis", 1 if old else -1), rank) - chain.lead
+    axes = range(axis, len(answer.shape) if old else axis + 1)
+    if answer.kind != "scores" or axis < 0 or not _over_classes(answer, axes):
         raise RefusedError("is not over the classes; use the last axis")
-    return (Answer("scores", logits),)
-
-
-def sigmoid(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """The chance of class 1, if it is of one logit; a layer of such units is not piecewise linear."""
-    logits = take(inputs, 0, "input")
-    if logits.size != 1 or logits.matrix is None:
-        raise RefusedError(
-            "is smooth, and ghost units are rectified; train with Relu or HardSigmoid, or one logistic output"
-        )
-    return (Answer("chance", logits, binary=True),)
+    if answer.node is None:
+        reason = "belongs behind the last layer; only functions that keep the order of its outputs may follow"
+        answer = replace(answer, node=node, reason=reason)
+    return (replace(answer, low=0.0 if node.op == "Softmax" else -np.inf),)
 
 
 def normalizer(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """Scores over their own norm: the same order."""
-    scores = take(inputs, 0, "input", Answer)
+    scores = scores_of(inputs[0], chain)
     if scores.kind != "scores" or attribute(node, "norm", "MAX", str) not in ("L1", "L2"):
         raise RefusedError("normalises something else than scores by L1 or L2")
-    return (scores,)
+    reason = scores.reason or "divides each sample by its own norm, which is not affine; scale all alike"
+    return (replace(scores, node=scores.node or node, reason=reason),)
 
 
 def concat(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """[1 - p, p], the scores of two classes."""
+    """Values of one layer side by side; or [1 - p, p], the scores of two classes."""
     kinds = [part.kind if isinstance(part, Answer) else "" for part in inputs]
-    if kinds != ["counter", "chance"] or attribute(node, "axis", 0) not in (1, -1):
-        raise RefusedError("joins branches; only a chain of layers is imported")
-    if inputs[0].logits is not inputs[1].logits:
-        raise RefusedError("joins the probabilities of two outputs")
-    return (replace(inputs[1], kind="scores"),)
+    shapes = [part.shape if isinstance(part, Affine | Clipped | Answer) else None for part in inputs]
+    if any(shape is None for shape in shapes):
+        raise RefusedError("joins values of the network with something else")
+    axis = axis_of(attribute(node, "axis", 0), len(inputs[0].shape) + chain.lead) - chain.lead
+    if axis < 0:
+        raise RefusedError("joins the samples of batches; only values of one sample may be joined")
+    if any(kinds):
+        if kinds != ["counter", "chance"] or shapes[0] != shapes[1] or inputs[0].logits is not inputs[1].logits:
+            raise RefusedError("joins answers of a classifier other than [1 - p, p] of one logistic output")
+        shape = tuple(2 if at == axis else size for at, size in enumerate(inputs[0].shape))
+        return (replace(inputs[1], kind="scores", shape=shape),)
+    return (_joined(inputs, axis, chain),)
+
+
+def _joined(parts: Sequence[Any], axis: int, chain: Chain) -> Any:
+    """Rectified alike, they are one wide layer."""
+    first, alike = parts[0], len({getattr(part, "low", None) for part in parts}) == 1
+    if all(isinstance(part, Clipped) for part in parts):
+        alike &= len({(part.high, part.hard) for part in parts}) == 1
+        # rates that are a layer already stay one
+        made = [known for known, _ in chain.made if any(known is part for part in parts)]
+        if alike and not made:
+            return replace(first, value=_joined([part.value for part in parts], axis, chain))
+    values = [take([chain.layer(part)], 0, "part") for part in parts]
+    if len({value.layer for value in values}) > 1:
+        raise RefusedError("joins branches, values of two layers; only a chain of layers is imported")
+    starts = np.cumsum([0, *(value.size for value in values)])
+    places = [
+        start + np.arange(value.size).reshape(value.shape)
+        for start, value in zip(starts[:-1], values, strict=True)
+    ]
+    try:
+        index = np.concatenate(places, axis)
+    except ValueError:
+        raise RefusedError(f"joins samples of {[value.shape for value in values]!s:.60}") from None
+    whole = any(value.matrix is not None for value in values)
+    chain.spend(index.size * (3 * values[0].units if whole else 1))
+    return stacked(values, index)
 
 
 def argmax(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """The index of the largest logit or score, the first one if several are."""
-    value = inputs[0]
-    if isinstance(value, Affine) and len(value.shape) == 1:
-        value = Answer("scores", value)
-    if not isinstance(value, Answer) or value.kind != "scores":
+    answer = scores_of(inputs[0], chain)
+    if answer.kind != "scores":
         raise RefusedError("is not over scores of classes")
-    if attribute(node, "axis", 0) not in (1, -1) or attribute(node, "select_last_index", 0):
+    axis = axis_of(attribute(node, "axis", 0), len(answer.shape) + chain.lead) - chain.lead
+    last_one = attribute(node, "select_last_index", 0)
+    if axis < 0 or last_one or not _over_classes(answer, range(axis, axis + 1)):
         raise RefusedError("is not over the classes, or takes the last of equal ones; use axis 1")
-    return (replace(value, kind="label"),)
+    keep = attribute(node, "keepdims", 1)
+    shape = tuple(1 if at == axis else size for at, size in enumerate(answer.shape) if keep or at != axis)
+    reason = "gives the label, and only its name may follow"
+    return (replace(answer, kind="label", shape=shape, node=node, reason=reason),)
+
+
+def arithmetic_of_scores(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+    """1 - p; or scores with one constant added to all, or times one positive factor."""
+    turned = isinstance(inputs[0], np.ndarray)
+    answer, other = inputs[1 if turned else 0], inputs[0 if turned else 1]
+    if not isinstance(answer, Answer) or not isinstance(other, np.ndarray):
+        raise RefusedError(
+            getattr(answer, "reason", "") or "combines two answers", getattr(answer, "node", None)
+        )
+    constant = number([other], 0, "operand", 0.0) if other.size == 1 else np.nan
+    if answer.kind == "chance" and node.op == "Sub" and turned and constant == 1:
+        return (replace(answer, kind="counter"),)
+    grows = (node.op in ("Add", "Sub") and not (turned and node.op == "Sub") and np.isfinite(constant)) or (
+        node.op in ("Mul", "Div") and 0 < constant < np.inf and not (turned and node.op == "Div")
+    )
+    if answer.kind != "scores" or not grows or other.ndim > len(answer.shape) + chain.lead:
+        raise RefusedError(answer.reason or "changes the order of scores", answer.node)
+    chain.note(node, "increasing, so it is left out: the order of the outputs stays")
+    low = {"Add": lambda: answer.low + constant, "Sub": lambda: answer.low - constant}
+    low |= {"Mul": lambda: answer.low * constant, "Div": lambda: answer.low / constant}
+    return (replace(answer, low=float(low[node.op]())),)
 
 
 def named(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
-    """ArrayFeatureExtractor: classes[label]."""
+    """ArrayFeatureExtractor and Gather: classes[label], or a choice of values."""
+    if len(inputs) > 1 and not isinstance(inputs[1], Answer):
+        return relocate(node, inputs, chain)
     classes, label = take(inputs, 0, "classes", np.ndarray), take(inputs, 1, "index", Answer)
     if label.kind != "label" or label.classes is not None or classes.dtype.kind not in "iO":
         raise RefusedError("does not look up the names of classes")
@@ -102,7 +149,7 @@ def named(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
 
 def zip_map(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """Scores under the names of their classes."""
-    scores = take(inputs, 0, "input", Answer)
+    scores = scores_of(inputs[0], chain)
     names = _listed(node, "classlabels_int64s", "classlabels_strings")
     if scores.kind != "scores":
         raise RefusedError("does not name scores")
@@ -128,7 +175,9 @@ def label_encoder(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any,
 
 def linear_classifier(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """Label and scores of W x + b, one row for each class (scikit-learn's linear models)."""
-    value = take(inputs, 0, "input")
+    value = real(take(inputs, 0, "input"))
+    if value.shape[-1:] != (value.size,):
+        raise RefusedError(f"takes samples of {value.shape}; flatten them before it")
     names = _listed(node, "classlabels_ints", "classlabels_strings")
     rows, bias = (attribute(node, name, [], list) for name in ("coefficients", "intercepts"))
     if attribute(node, "post_transform", "NONE", str) not in ("NONE", "SOFTMAX", "LOGISTIC"):
@@ -142,9 +191,23 @@ def linear_classifier(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[
     matrix = np.array(rows, np.float32).reshape(len(names), value.size)
     logits = chain.weigh(node, matrix, value)
     logits = shifted(logits, np.array(bias, np.float32)) if bias else logits
-    scores = Answer("scores", logits)
+    scores = Answer("scores", logits, logits.shape)
     scores = replace(scores, classes=_classes(names, scores))
-    return replace(scores, kind="label"), scores
+    return replace(scores, kind="label", shape=scores.shape[:-1]), scores
+
+
+def linear_regressor(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+    """W x + b, one row for each target."""
+    value = real(take(inputs, 0, "input"))
+    rows, bias = (attribute(node, name, [], list) for name in ("coefficients", "intercepts"))
+    count = attribute(node, "targets", 1)
+    numbers = all(isinstance(x, float) for x in (*rows, *bias)) and value.shape[-1:] == (value.size,)
+    if not numbers or count < 1 or len(rows) != count * value.size or len(bias) not in (0, count):
+        raise RefusedError(f"has {len(rows)} coefficients for {count} targets of {value.shape} values")
+    if attribute(node, "post_transform", "NONE", str) != "NONE":
+        raise RefusedError("transforms its targets; only NONE is affine")
+    found = chain.weigh(node, np.array(rows, np.float32).reshape(count, value.size), value)
+    return (shifted(found, np.array(bias, np.float32)) if bias else found,)
 
 
 def _listed(node: Node, *names: str) -> list[int | str]:
@@ -168,14 +231,18 @@ def _classes(names: Sequence[int | str], answer: Answer) -> Classes:
 
 
 TAIL: dict[tuple[str, str], Operator] = {
-    **{("", op): reshape for op in ("Flatten", "Reshape", "Squeeze", "Unsqueeze")},
     **{("", op): softmax for op in ("Softmax", "LogSoftmax")},
-    ("", "Sigmoid"): sigmoid,
     ("", "Concat"): concat,
     ("", "ArgMax"): argmax,
+    ("", "Gather"): named,
     ("ai.onnx.ml", "Normalizer"): normalizer,
     ("ai.onnx.ml", "ArrayFeatureExtractor"): named,
     ("ai.onnx.ml", "ZipMap"): zip_map,
     ("ai.onnx.ml", "LabelEncoder"): label_encoder,
     ("ai.onnx.ml", "LinearClassifier"): linear_classifier,
+    ("ai.onnx.ml", "LinearRegressor"): linear_regressor,
 }
+OF_ANSWERS: dict[tuple[str, str], Operator] = {
+    **{("", op): arithmetic_of_scores for op in ("Add", "Sub", "Mul", "Div")},
+}
+"""What these operators mean when one of their inputs is an answer already."""

@@ -102,9 +102,12 @@ def read_model(file: Path) -> tuple[bytes, onnx.ModelProto]:
         reason = getattr(error, "strerror", None) or error
         raise ExportError(f"cannot read {file}: {reason}; name an .onnx file") from error
     try:
-        return data, onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(data)
     except Exception as error:
         raise ExportError(f"{file} is not an ONNX file, or it is cut off; export it again") from error
+    if not model.HasField("graph"):
+        raise ExportError(f"{file} is not an ONNX file: it has {len(data)} bytes and no graph; export it again")
+    return data, model
 
 
 def read_checked(file: Path, network: Network) -> bytes:
@@ -125,20 +128,20 @@ def read_checked(file: Path, network: Network) -> bytes:
 
 
 def foreign(model: onnx.ModelProto) -> list[str]:
-    """What of a model lies outside its own nodes and tensors, and is not read for that reason."""
-    faults = []  # names are shown as !r: text that is no UTF-8 comes as bytes
+    """What of a model lies outside its own nodes and tensors, and is never read."""
+    faults = []
     if len(model.graph.node) > MAX_NODES:
         return [f"it has {len(model.graph.node)} nodes, more than {MAX_NODES}"]
     if len(model.functions) or len(model.graph.sparse_initializer):
         faults.append("it has functions or sparse tensors")
-    for tensor in model.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
-            faults.append(f"tensor {tensor.name!r:.60} lies in another file")
     return faults
 
 
 def _not_plain(model: onnx.ModelProto) -> list[str]:
-    faults = foreign(model)
+    faults = foreign(model)  # names are shown as !r: text that is no UTF-8 comes as bytes
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
+            faults.append(f"tensor {tensor.name!r:.60} lies in another file")
     nodes = []
     for node in model.graph.node:
         if node.op_type != "Scan":

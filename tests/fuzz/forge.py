@@ -7,7 +7,7 @@ from collections.abc import Callable
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
-from lavaghost.exporters.from_onnx import OPERATIONS
+from lavaghost.exporters.import_nodes import OPERATIONS
 
 FOREIGN = (
     "Loop",

@@ -1,96 +1,46 @@
-"""Import of ONNX files: what each operator means, what is refused and why, and what other libraries make of it."""
+"""Import of ONNX files: what layers and their numbers mean, and what other libraries make of the same files."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError
 from lavaghost.evaluation import outputs
-from lavaghost.exporters import import_graph
 from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.trained import TrainedNetwork
 from lavaghost.verify import rounding
+from tests.unit.onnx_graphs import (
+    B1,
+    B2,
+    FIRST,
+    LAST,
+    RELU,
+    W1,
+    W2,
+    X,
+    a1,
+    exact,
+    first,
+    imported,
+    model,
+    near,
+    net,
+    node,
+    runtime,
+    wide,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
 EXPECTED = np.load(GOLDEN / "expected.npz")
-UNIT = 2.0**-24
-RNG = np.random.default_rng(0)
-W1, B1 = RNG.normal(size=(5, 4)).astype(np.float32), RNG.normal(size=5).astype(np.float32)
-W2, B2 = RNG.normal(size=(3, 5)).astype(np.float32), RNG.normal(size=3).astype(np.float32)
-X = RNG.normal(size=(40, 4)).astype(np.float32)
-
-
-def node(op: str, *inputs: str, out: str, domain: str = "", **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(op, list(inputs), [out], name=f"the {op} of {out}", domain=domain, **attributes)
-
-
-def model(*nodes: onnx.NodeProto, outputs: tuple[str, ...] = ("y",), shape: Any = ("N", 4), **constants: Any):
-    """A graph from `x` to `outputs`; W1, B1, W2, B2 are there."""
-    constants = {"W1": W1, "B1": B1, "W2": W2, "B2": B2, **constants}
-    return helper.make_model(
-        helper.make_graph(
-            nodes,
-            "g",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-            [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-        ),
-        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
-        ir_version=8,
-    )
-
-
-FIRST = node("Gemm", "x", "W1", "B1", out="a", transB=1)
-RELU = node("Relu", "a", out="r")
-LAST = node("Gemm", "r", "W2", "B2", out="y", transB=1)
-
-
-def imported(tmp_path: Path, made: onnx.ModelProto, **options: Any) -> TrainedNetwork:
-    path = tmp_path / "m.onnx"
-    path.write_bytes(made.SerializeToString())
-    return import_onnx(path, **options)
-
-
-def exact(trained: TrainedNetwork, x: np.ndarray = X) -> np.ndarray:
-    """The feedforward pass of raw samples in double precision, the plain way."""
-    r = x.astype(np.float64) * trained.input_scale
-    for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True), start=1):
-        r = r @ w.astype(np.float64).T + b
-        r = np.clip(r, 0, trained.network.r_max) if k < trained.network.depth else r
-    return r
-
-
-def near(trained: TrainedNetwork, wanted: np.ndarray) -> None:
-    """Equal but for the rounding of folded weights, which is less than that of a float32 pass (`rounding`)."""
-    bound = rounding(trained.network, trained.params, X * np.float32(trained.input_scale)).difference
-    assert np.all(np.abs(exact(trained) - wanted) <= bound)
-    assert bound.max() < 1e-3
-
-
-def net(a: np.ndarray, low=0.0, high=np.inf) -> np.ndarray:
-    return np.clip(a, low, high) @ W2.T.astype(np.float64) + B2
-
-
-def a1(x: np.ndarray = X) -> np.ndarray:
-    return x.astype(np.float64) @ W1.T.astype(np.float64) + B1
-
 
 # ---- what other libraries export
 
 CASES = [path.stem for path in sorted(GOLDEN.glob("*.onnx")) if path.stem != "sklearn_logistic_units"]
-
-
-def runtime(path: Path, x: np.ndarray) -> list[Any]:
-    ort = pytest.importorskip("onnxruntime")
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -157,14 +107,6 @@ CONSTANTS = {
 }
 VARIANCE = np.array([0.5, 2.0, 3.0, 0.1, 1.5], np.float32)
 Q = np.clip(np.rint(W1 / 0.02), -127, 127).astype(np.int8)
-
-
-def first(source: str) -> onnx.NodeProto:
-    return node("Gemm", source, "W1", "B1", out="a", transB=1)
-
-
-def wide(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float64)
 
 
 NORMAL = node("BatchNormalization", "a", "five", "B1", "five", "variance", out="n", epsilon=0.25)
@@ -426,144 +368,3 @@ def test_other_sizes_and_orders_of_classes_are_refused(tmp_path: Path) -> None:
     helper.set_model_props(made, {"lavaghost.labels": "[2, 1, 0]"})
     with pytest.raises(ExportError, match="order"):
         imported(tmp_path, made, data=small(1.0))
-
-
-# ---- what is refused
-
-REFUSED = {
-    "LeakyRelu": [FIRST, node("LeakyRelu", "a", out="r"), LAST],
-    "Tanh": [FIRST, node("Tanh", "a", out="r"), LAST],
-    "mixes layers with and without": [
-        FIRST,
-        RELU,
-        node("Gemm", "r", "W2", "B2", out="b", transB=1),
-        node("HardSigmoid", "b", out="s"),
-        node("Gemm", "s", "W3", out="y"),
-    ],
-    "transA": [node("Gemm", "x", "W1", out="a", transA=1, transB=1), RELU, LAST],
-    "not combine a value": [FIRST, node("Relu", "a", out="q"), node("Add", "q", "a", out="r"), LAST],
-    "divides by": [FIRST, node("Div", "a", "nought", out="r"), node("Relu", "r", out="s"), LAST],
-    "training mode": [
-        FIRST,
-        node("BatchNormalization", "a", "B1", "B1", "B1", "B1", out="n", training_mode=1),
-        node("Relu", "n", out="r"),
-        LAST,
-    ],
-    "clips to -inf": [FIRST, node("Clip", "a", "", "one", out="r"), LAST],
-    "does not end in weights": [FIRST, node("Relu", "a", out="y")],
-    "weights before it": [node("Relu", "x", out="r"), node("Gemm", "r", "W1", out="y", transB=1)],
-    "rectifies a rate itself": [
-        FIRST,
-        RELU,
-        node("Relu", "r", out="s"),
-        node("Gemm", "s", "W2", out="y", transB=1),
-    ],
-    "makes the shape": [node("Reshape", "x", "wrong", out="f"), first("f"), RELU, LAST],
-    "changes numbers": [node("Cast", "x", out="c", to=TensorProto.INT8), first("c"), RELU, LAST],
-    "not a constant": [FIRST, RELU, node("Gemm", "r", "a", out="y", transB=1)],
-    "multiplies weights": [node("Gemm", "x", "W2", out="a", transB=1), node("Relu", "a", out="y")],
-    "unknown, or given twice": [FIRST, node("Relu", "nothing", out="r"), LAST],
-    "joins branches": [FIRST, node("Concat", "a", "a", out="y", axis=1)],
-}
-
-
-@pytest.mark.parametrize("why", REFUSED)
-def test_what_cannot_be_imported_is_refused(why: str, tmp_path: Path) -> None:
-    constants = {
-        "W3": np.ones((3, 2), np.float32),
-        "nought": np.float32(0),
-        "one": np.float32(1),
-        "wrong": np.array([-1, 2]),
-    }
-    with pytest.raises(ExportError, match=why) as caught:
-        imported(tmp_path, model(*REFUSED[why], **constants))
-    assert "\n" not in str(caught.value)
-    assert "node 'the " in str(caught.value) or "the graph" in str(caught.value)
-
-
-def test_all_faults_are_told_together(tmp_path: Path) -> None:
-    nodes = [
-        node("Erf", "x", out="e"),
-        first("e"),
-        node("Tanh", "a", out="r"),
-        LAST,
-        node("Gemm", "x", "W1", "B1", out="c", transA=1),
-        node("Sin", "c", out="z"),
-    ]
-    with pytest.raises(ExportError) as caught:
-        imported(tmp_path, model(*nodes, outputs=("y", "z")))
-    text = str(caught.value)
-    assert "'the Erf of e' (Erf)" in text
-    assert "'the Gemm of c' (Gemm) has transA" in text
-    # what follows from a fault is none of its own
-    assert "Tanh" not in text
-    assert "Sin" not in text
-
-
-def test_outputs_of_several_layers_are_refused(tmp_path: Path) -> None:
-    nodes = [FIRST, RELU, LAST, node("Gemm", "r", "W2", out="z", transB=1)]
-    with pytest.raises(ExportError, match="outputs of several layers"):
-        imported(tmp_path, model(*nodes, outputs=("y", "z")))
-    # one that nothing needs is no fault
-    assert imported(tmp_path, model(*nodes)).network.layers == (4, 5, 3)
-
-
-def external(made: onnx.ModelProto) -> None:
-    made.graph.initializer[0].data_location = TensorProto.EXTERNAL
-    made.graph.initializer[0].external_data.add(key="location", value="../../etc/passwd")
-
-
-def huge(made: onnx.ModelProto) -> None:
-    made.graph.initializer[0].dims[:] = [2**40, 2**40]
-
-
-def huge_input(made: onnx.ModelProto) -> None:
-    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**40
-
-
-def no_numbers(made: onnx.ModelProto) -> None:
-    made.graph.initializer[0].raw_data = np.full(20, np.nan, np.float32).tobytes()
-
-
-def two_inputs(made: onnx.ModelProto) -> None:
-    made.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, ["N", 2]))
-
-
-def old(made: onnx.ModelProto) -> None:
-    made.opset_import[0].version = 6
-
-
-def long(made: onnx.ModelProto) -> None:
-    for i in range(import_graph.MAX_NODES):
-        made.graph.node.append(node("Identity", "y", out=f"y{i}"))
-
-
-def labels(made: onnx.ModelProto) -> None:
-    helper.set_model_props(made, {"lavaghost.labels": "[" * 100_000})
-
-
-def external_constant(made: onnx.ModelProto) -> None:
-    tensor = TensorProto(dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
-    made.graph.node.insert(0, node("Constant", out="W3", value=tensor))
-    made.graph.node[1].input[1] = "W3"
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (external, "lies in another file"),
-        (external_constant, "lies in another file"),
-        (huge, "claims the shape"),
-        (huge_input, "more than 1000000"),
-        (no_numbers, "NaN or infinite"),
-        (two_inputs, "2 inputs"),
-        (old, "opset 6"),
-        (long, "nodes, more than"),
-        (labels, "no JSON list"),
-    ],
-)
-def test_forged_files_are_refused(change: Any, why: str, tmp_path: Path) -> None:
-    made = model(FIRST, RELU, LAST)
-    change(made)
-    with pytest.raises(ExportError, match=why):
-        imported(tmp_path, made)
