@@ -4,15 +4,17 @@ Whatever is shown may come from a file: control characters are shown as escapes,
 """
 
 import json
+import math
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,6 +25,10 @@ from lavaghost.errors import LavaGhostWarning, OutputError
 ERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: control, format (such as direction), surrogates, unassigned."""
+GAP = 3
+"""Blanks between two columns."""
+MOST_LINES = 3.0
+"""Lines of a row of a table in the mean; what has more is easier to read as records."""
 _warned: list[str] = []
 """What was warned of while this command runs, each once."""
 
@@ -86,7 +92,8 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs."""
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=28),
+        # what stands beside it is about 50 wide
+        BarColumn(bar_width=max(4, min(28, ERR.width - 50 - len(title)))),
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
@@ -97,24 +104,70 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A small table on standard error."""
-    grid = Table(
-        title=Text(literal(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-    )
-    for i, name in enumerate(columns):
-        grid.add_column(Text(literal(name)), justify="left" if i == 0 else "right")
-    for row in rows:
-        grid.add_row(*(Text(literal(cell)) for cell in row))
-    ERR.print()
+    """A small table on standard error; where the terminal is too narrow for it, a record for each row.
+
+    Nothing is cut: a column is at least as wide as its longest word, and a row has few lines.
+    """
+    names, cells = [literal(name) for name in columns], [[literal(cell) for cell in row] for row in rows]
+    ERR.print("", Text(literal(title), style="bold"), sep="\n")
+    found = layout([names, *cells], ERR.width)
+    if found is None:
+        _records(names, cells)
+        return
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name, column, width in zip(names, zip(*cells, strict=True) if cells else names, found, strict=True):
+        grid.add_column(Text(name), justify=_side(column), width=width, overflow="fold")
+    for row in cells:
+        grid.add_row(*map(Text, row))
     ERR.print(grid)
+
+
+def _side(column: Sequence[str]) -> Literal["left", "right"]:
+    """Figures stand on the right, words on the left."""
+    return "right" if all(cell[:1] in "0123456789+-." for cell in column) else "left"
+
+
+def _records(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Each row as its first cell, and below it the others by name."""
+    for first, *rest in rows:
+        ERR.print(Text(f"{names[0]} {first}"), overflow="fold")
+        ERR.print(_pairs([(f"  {name}", cell) for name, cell in zip(names[1:], rest, strict=True) if cell]))
 
 
 def figures(title: str, values: Mapping[str, Any]) -> None:
     """A two-column table of named figures."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in values.items():
-        grid.add_row(literal(name.replace("_", " ")), Text(literal(show(value))))
-    ERR.print("", Text(literal(title), style="bold"), grid, sep="\n")
+    pairs = [(literal(name.replace("_", " ")), literal(show(value))) for name, value in values.items()]
+    ERR.print("", Text(literal(title), style="bold"), _pairs(pairs), sep="\n")
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, GAP), pad_edge=False)
+    names = layout([[name] for name, _ in pairs], ERR.width // 2, most_lines=math.inf) or [ERR.width // 2]
+    grid.add_column(width=names[0], overflow="fold")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(name), Text(value))
+    return grid
+
+
+def layout(rows: Sequence[Sequence[str]], room: int, most_lines: float = MOST_LINES) -> list[int] | None:
+    """Widths of the columns of `rows`, in cells of the terminal, so that they and the gaps fit into `room`.
+
+    No word is broken, and a row has at most `most_lines` lines in the mean; None where there are no such widths.
+    """
+    columns = list(zip(*rows, strict=True))
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in columns]
+    whole = [max(map(cell_len, column)) for column in columns]
+    room -= GAP * (len(columns) - 1)
+    if sum(words) > room:
+        return None
+    # as wide as they would be, but for the widest, which share what is left
+    limit = next((n for n in range(room, 0, -1) if sum(map(max, words, (min(n, w) for w in whole))) <= room), 1)
+    widths = [max(1, word, min(limit, full)) for word, full in zip(words, whole, strict=True)]
+    lines = [
+        max(len(Text(cell).wrap(ERR, width)) for cell, width in zip(row, widths, strict=True)) for row in rows
+    ]
+    return widths if sum(lines) <= most_lines * len(lines) else None
 
 
 def show(value: Any) -> str:

@@ -143,8 +143,8 @@ def origin(file: Path, network: Network) -> tuple[Exporter, Mapping[str, Any]]:
         known = stated(file, network)
     if known is None:
         raise ExportError(
-            f"{file} has no sidecar {sidecar.beside(file).name} that says what wrote it, and only a file called "
-            f"{ONNX} can say it itself; export again, or name the file as it was exported"
+            f"{file} has no sidecar {sidecar.beside(file).name} that says what wrote it, and only an ONNX file, called "
+            f"*{ONNX}, can say it itself; export again, or name the file as it was exported"
         )
     return find(known.exporter), known.settings
 

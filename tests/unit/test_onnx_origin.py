@@ -98,7 +98,9 @@ def test_a_sidecar_goes_with_its_file_under_any_name(tmp_path, trained):
         shutil.copy(sidecar.beside(path), sidecar.beside(tmp_path / name))
         assert check(tmp_path / name, trained, samples(trained)).passed
     sidecar.beside(tmp_path / "model").unlink()
-    refused(tmp_path / "model", trained, r"has no sidecar model\.export\.json.*only a file called \.onnx")
+    refused(
+        tmp_path / "model", trained, r"has no sidecar model\.export\.json.*only an ONNX file, called \*\.onnx"
+    )
     sidecar.beside(tmp_path / "B.ONNX").unlink()
     assert check(tmp_path / "B.ONNX", trained, samples(trained)).passed
 
