@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lavaghost.arithmetic import Array
 from lavaghost.errors import ExportError
 from lavaghost.exporters.base import Carried, ExportReport
+from lavaghost.exporters.onnx_origin import state
 from lavaghost.files import write_atomic
 from lavaghost.manifest import VERSION
 from lavaghost.trained import TrainedNetwork
@@ -36,8 +37,8 @@ class Build:
         return self.matrix.rpartition(".")[2]
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Append a node with one output, which becomes `last`."""
-        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        """Append a node with one output, which names it and becomes `last`."""
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         self.last = output
         return output
 
@@ -60,7 +61,7 @@ def finish(
 ) -> onnx.ModelProto:
     """The model of a graph whose `last` value is `logits`, with its labels and metadata; unchecked."""
     n = trained.network.layers
-    build.nodes.append(helper.make_node("ArgMax", [build.last], ["label"], axis=1, keepdims=0))
+    build.nodes.append(helper.make_node("ArgMax", [build.last], ["label"], "label", axis=1, keepdims=0))
     model = helper.make_model(
         helper.make_graph(
             build.nodes,
@@ -101,7 +102,11 @@ def save(
     carries: tuple[Carried, ...],
     settings: dict[str, Any] | None = None,
 ) -> ExportReport:
-    """Check `model` and write it. Raises `ExportError` or `OutputError`."""
+    """Check `model` and write it, with `exporter` and `settings` in its metadata (`onnx_origin`).
+
+    Raises `ExportError` or `OutputError`.
+    """
+    state(model, exporter, settings or {})
     try:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

@@ -33,15 +33,20 @@ class Element(Spec):
     note: Text
 
 
-class Sidecar(Spec):
+class Origin(Spec):
+    """Who wrote a file, and what must be known to check it."""
+
+    exporter: Text
+    settings: dict[str, Any]
+    """Numbers that the reference and the runtime need."""
+
+
+class Sidecar(Origin):
     """All of `<file>.export.json`."""
 
     format: Literal["lavaghost.export"]
     version: Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
-    exporter: Text
     options: dict[str, Any]
-    settings: dict[str, Any]
-    """Numbers that the reference and the runtime need."""
     carries: list[Element]
     file: Text
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -99,7 +104,7 @@ def read(path: Path) -> Sidecar | None:
     if (is_now := digest(path)) != found.sha256:
         raise ExportError(
             f"{path} has the SHA-256 {is_now:.12}..., its sidecar says {found.sha256:.12}...: one of them was changed; "
-            f"export again, or remove {file.name} to run the file without its settings"
+            f"export again, or remove {file.name} to verify the file by what it says of itself"
         )
     return found
 

@@ -30,16 +30,25 @@ from lavaghost.exporters.floats import float_expected, raw_samples
 from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
 from lavaghost.exporters.onnx_file import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.settle import settle_expected, settled
-from lavaghost.spec import Spec
+from lavaghost.spec import Spec, parse
 from lavaghost.trained import TrainedNetwork
 
 OPSET, IR = 13, 7
 
 
+Steps = Annotated[int, Field(ge=2, le=10**6)]
+
+
+class Settling(Spec):
+    """What the reference must know of a file."""
+
+    steps: Steps
+
+
 class SettleOptions(Spec):
     """How long the network settles."""
 
-    steps: Annotated[int, Field(ge=2, le=10**6)] | None = None
+    steps: Steps | None = None
     """Steps of the free phase, the reset included; None takes the schedule's. With tau 2, a 64-128-10 network is within
     1.3 of the feedforward pass after 8 steps, 0.01 after 16, 6e-5 after 24 and 3e-7 after 32; logits reach 21."""
 
@@ -77,7 +86,7 @@ class SettleOnnxExporter:
 
     def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the stepped engine after as many steps."""
-        return settle_expected(trained, int(settings["steps"]), raw)
+        return settle_expected(trained, parse(Settling, settings).steps, raw)
 
 
 @dataclass
@@ -177,7 +186,7 @@ def graph(trained: TrainedNetwork, steps: int) -> onnx.ModelProto:
     )
     finals = ["drive.last", *("logits" if name == "output" else f"last.{name}" for name in names)]
     inputs = ["drive.1", *(f"rest.{name}" for name in names), gains]
-    outer.nodes.append(helper.make_node("Scan", inputs, finals, body=step, num_scan_inputs=1))
+    outer.nodes.append(helper.make_node("Scan", inputs, finals, "settle", body=step, num_scan_inputs=1))
     outer.last = "logits"
     return finish(outer, trained, OPSET, IR, steps=str(steps), tau_steps=repr(tau))
 

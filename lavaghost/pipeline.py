@@ -207,6 +207,6 @@ def describe(trained: TrainedNetwork) -> dict[str, Any]:
         **{
             k: v
             for k, v in trained.record.get("result", {}).items()
-            if k in ("accuracy", "cosines", "residuals")
+            if k in ("accuracy", "cosines", "lowest_cosines", "residuals")
         },
     }

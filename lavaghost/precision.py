@@ -2,14 +2,16 @@
 
 A study is a grid of widths. Each point is a run of its own: a network that learns from scratch in these integers,
 or a saved one that is quantised to them. Runs are spread over threads: compiled loops release Python's lock, and
-processes that are spawned would settle how Lava may start its own. Results come as plain rows.
+processes that are spawned would settle how Lava may start its own. Results come as plain rows. A width limits a
+result if the same run with more bits of it, and all else equal, is more accurate (`limited`).
 """
 
 import csv
 import io
 import itertools
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +38,15 @@ from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import LoihiWidths
 
 COLUMNS: tuple[str, ...] = (
-    "weight_bits", "trace_bits", "message_bits", "rounding", "seed", "accuracy", "cosines", "residuals",
-    "saturated_weights", "seconds",
+    "weight_bits", "trace_bits", "message_bits", "state_fraction", "rounding", "seed", "accuracy", "cosines",
+    "residuals", "saturated_weights", "seconds", "limited_by",
 )  # fmt: skip
+RAISED: tuple[str, ...] = ("weight_bits", "trace_bits", "message_bits", "state_fraction")
+"""Widths that may limit a result."""
+MORE_BITS = 2
+"""By which a width is raised alone."""
+GAIN = 0.01
+"""Of accuracy: smaller differences say nothing (360 test samples tell about one point apart)."""
 
 
 class Study(Spec):
@@ -57,6 +65,20 @@ class Point(NamedTuple):
     widths: LoihiWidths
     rounding: Rounding
     seed: int
+    raised: str = ""
+    """A width that has `MORE_BITS` more than `widths` says, all else being equal."""
+
+    def having(self, state_fraction: int) -> LoihiWidths:
+        """The widths of the run, given the usual fraction of a state. Raises `SpecError` if there are no such."""
+        widths = replace(self.widths, state_fraction=state_fraction)
+        if self.raised:
+            widths = replace(widths, **{self.raised: getattr(widths, self.raised) + MORE_BITS})
+        if widths.message_bits > widths.trace_bits + 1:
+            raise SpecError(
+                f"message_bits {widths.message_bits} with trace_bits {widths.trace_bits}: a trace holds half of a "
+                f"message, so give messages at most {widths.trace_bits + 1} bits"
+            )
+        return widths
 
 
 def points(study: Study) -> list[Point]:
@@ -65,13 +87,21 @@ def points(study: Study) -> list[Point]:
     for w, t, m, rounding, seed in itertools.product(
         study.weight_bits, study.trace_bits, study.message_bits, study.rounding, range(study.seeds)
     ):
-        widths = LoihiWidths(weight_bits=w, trace_bits=t, message_bits=m)
-        if m > t + 1:
-            raise SpecError(
-                f"message_bits {m} with trace_bits {t}: a trace holds half of a message, so give messages at "
-                f"most {t + 1} bits"
-            )
-        found.append(Point(widths, rounding, seed))
+        found.append(Point(LoihiWidths(weight_bits=w, trace_bits=t, message_bits=m), rounding, seed))
+        found[-1].having(found[-1].widths.state_fraction)
+    return found
+
+
+def raised(point: Point) -> list[Point]:
+    """`point` with each width raised alone that can be."""
+    found = []
+    for name in RAISED:
+        try:
+            more = point._replace(raised=name)
+            more.having(point.widths.state_fraction)
+        except SpecError:
+            continue
+        found.append(more)
     return found
 
 
@@ -82,17 +112,19 @@ def learn(run: RunConfig, data: Dataset, point: Point, stop: Event | None = None
         if stop is not None and stop.is_set():
             raise CancelledError
 
-    widths = replace(point.widths, state_fraction=suited_fraction(run.network))
+    widths = point.having(suited_fraction(run.network))
     network, learning = integer_run(run, data, widths)
     seed = learning.seed + point.seed
     learning = learning.model_copy(update={"rounding": point.rounding, "seed": seed})
     done = train_integers(network, learning, data, widths=widths, report=check)
-    return row(point, seed, done.history[-1], done.seconds)
+    return row(widths, point.rounding, seed, done.history[-1] | {"seconds": done.seconds})
 
 
 def held(trained: TrainedNetwork, data: Dataset, point: Point) -> dict[str, Any]:
     """A saved network at one point: quantised accuracy, and the cosines with which it would go on learning."""
-    found = quantize(trained, data, point.widths)
+    start = time.perf_counter()
+    widths = point.having(point.widths.state_fraction)
+    found = quantize(trained, data, widths)
     arith = integer_form(found.trained)
     physics = {"loss": "squared_error", "lam": 0.125, "beta": 1.0}
     network = found.trained.network.model_copy(update=physics)
@@ -100,20 +132,14 @@ def held(trained: TrainedNetwork, data: Dataset, point: Point) -> dict[str, Any]
     learning = IntegerLearning(rule=rule, rounding=point.rounding, epochs=1)
     integers = IntegerNetwork(network, arith.formats, arith.widths, found.trained.params, point.seed)
     figures = measure(integers, learning, data, 0)
-    return row(point, point.seed, {**figures, "accuracy": found.accuracy}, 0.0)
+    figures |= {"accuracy": found.accuracy, "seconds": time.perf_counter() - start}
+    return row(widths, point.rounding, point.seed, figures)
 
 
-def row(point: Point, seed: int, figures: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """One line of the table."""
-    widths = point.widths
-    values = {
-        "weight_bits": widths.weight_bits,
-        "trace_bits": widths.trace_bits,
-        "message_bits": widths.message_bits,
-        "rounding": point.rounding,
-        "seed": seed,
-        "seconds": round(seconds, 3),
-    }
+def row(widths: LoihiWidths, rounding: Rounding, seed: int, figures: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table; `seconds` are those of this run, beside which others may have run."""
+    values = {name: getattr(widths, name) for name in RAISED} | {"rounding": rounding, "seed": seed}
+    figures = figures | {"seconds": round(figures["seconds"], 3)}
     return values | {name: figures[name] for name in COLUMNS if name in figures}
 
 
@@ -125,8 +151,18 @@ def run_study(
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
     """The rows of `study`, in the order of its grid, on `jobs` threads (as many as cores unless told otherwise)."""
-    todo = points(study)
-    jobs = min(len(todo), jobs or os.cpu_count() or 1)
+    return run_points(subject, dataset, points(study), jobs, report)
+
+
+def run_points(
+    subject: RunConfig | TrainedNetwork,
+    dataset: str,
+    todo: Sequence[Point],
+    jobs: int | None,
+    report: Callable[[int, int], None],
+) -> list[dict[str, Any]]:
+    """A row for each of `todo`."""
+    jobs = max(1, min(len(todo), jobs or os.cpu_count() or 1))
     data, stop = load(dataset), Event()
     report(0, len(todo))
     with ThreadPoolExecutor(jobs) as pool:
@@ -140,6 +176,50 @@ def run_study(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return [future.result() for future in futures]
+
+
+def raise_alone(
+    subject: RunConfig | TrainedNetwork,
+    dataset: str,
+    study: Study,
+    rows: Sequence[dict[str, Any]],
+    jobs: int | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """Runs like that of `smallest(rows)`, each with `MORE_BITS` more of one width; `rows` are those of `study`."""
+    best = _setting(smallest(rows))
+    alike = [point for point, r in zip(points(study), rows, strict=True) if _setting(r) == best]
+    return run_points(subject, dataset, [more for point in alike for more in raised(point)], jobs, report)
+
+
+def limited(rows: Sequence[dict[str, Any]], beside: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """`rows` with `limited_by`: the width of which more bits, all else equal, gain most accuracy, if more than `GAIN`.
+
+    Means over seeds are compared, of `rows` and of those `beside` them. Where no width gains so much, those are named
+    of which there are rows with more bits.
+    """
+    found: dict[tuple[Any, ...], list[float]] = {}
+    for r in (*rows, *beside):
+        found.setdefault(_setting(r), []).append(r["accuracy"])
+    means = {setting: sum(values) / len(values) for setting, values in found.items()}
+    return [r | {"limited_by": _limit(_setting(r), means)} for r in rows]
+
+
+def _limit(here: tuple[Any, ...], means: Mapping[tuple[Any, ...], float]) -> str:
+    gains: dict[str, float] = {}
+    for other, accuracy in means.items():
+        differs = [i for i, (a, b) in enumerate(zip(here, other, strict=True)) if a != b]
+        if len(differs) == 1 and differs[0] < len(RAISED) and other[differs[0]] > here[differs[0]]:
+            name = RAISED[differs[0]]
+            gains[name] = max(gains.get(name, -1.0), accuracy - means[here])
+    if not gains:
+        return "not raised"
+    name = max(gains, key=lambda name: gains[name])
+    return name if gains[name] > GAIN else f"none of {', '.join(sorted(gains))}"
+
+
+def _setting(r: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*(r[name] for name in RAISED), r["rounding"])
 
 
 def _one(subject: RunConfig | TrainedNetwork, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:

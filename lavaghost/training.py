@@ -40,14 +40,16 @@ class Trained(NamedTuple):
     seconds: float
 
     def result(self, data: Dataset, **run: Any) -> dict[str, Any]:
-        """The figures of the last epoch, with what names the `run`."""
+        """The figures of the last epoch, with what names the `run`, and each layer's lowest cosine of all epochs."""
         last = self.history[-1]
+        cosines = [row["cosines"] for row in self.history if "cosines" in row]
         return {
             "accuracy": last["accuracy"],
             "samples": len(data.x_test),
             "seconds": self.seconds,
             **run,
             "cosines": last.get("cosines", []),
+            "lowest_cosines": [min(layer) for layer in zip(*cosines, strict=True)],
             "residuals": last.get("residuals", []),
         }
 

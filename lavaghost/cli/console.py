@@ -122,7 +122,8 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=28),
+        # what stands beside it is about 50 wide
+        BarColumn(bar_width=max(4, min(28, _err().width - 50 - len(title)))),
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
@@ -133,27 +134,19 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A small table on standard error."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    """A small table on standard error; where the terminal is too narrow for it, a record for each row."""
+    from lavaghost.cli.tables import show_table
 
-    grid = Table(title=_text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        grid.add_column(_text(name), justify="left" if i == 0 else "right")
-    for row in rows:
-        grid.add_row(*(_text(cell) for cell in row))
-    _err().print()
-    _err().print(grid)
+    _err().print("", _text(title, "bold"), sep="\n")
+    show_table(_err(), [literal(name) for name in columns], [[literal(cell) for cell in row] for row in rows])
 
 
 def figures(title: str, values: Mapping[str, Any]) -> None:
     """A two-column table of named figures."""
-    from rich.table import Table
+    from lavaghost.cli.tables import show_pairs
 
-    grid = Table.grid(padding=(0, 2))
-    for name, value in values.items():
-        grid.add_row(literal(name.replace("_", " ")), _text(show(value)))
-    _err().print("", _text(title, "bold"), grid, sep="\n")
+    _err().print("", _text(title, "bold"), sep="\n")
+    show_pairs(_err(), [(literal(k.replace("_", " ")), literal(show(v))) for k, v in values.items()])
 
 
 def show(value: Any) -> str:

@@ -42,6 +42,7 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
         ("what", "accuracy", "how it agrees"),
         [
             ("ghost units, equilibrium", percent(result["accuracy"]), f"cosines {show(result['cosines'])}"),
+            ("", "", f"lowest of the run {show(result['lowest_cosines'])}"),
             ("", "", f"ghost residual {show(result['residuals'])}"),
             ("control: backprop", percent(backprop), "same optimiser, epochs and seed"),
             ("control: frozen hidden layer", percent(frozen), "what a useless hidden layer gives"),

@@ -94,6 +94,12 @@ def quantize(
 @click.option("--epochs", type=int, help="Epochs of each run; for a configuration only.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time; one per core unless given.")
 @click.option(
+    "--raise/--no-raise",
+    "raising",
+    default=True,
+    help="Then run the smallest point that still learns again, with 2 bits more of each width alone.",
+)
+@click.option(
     "--out", type=PATH, default=Path("out/precision"), show_default=True, help="Folder for the results."
 )
 @force_option
@@ -103,6 +109,7 @@ def precision(
     dataset: str | None,
     epochs: int | None,
     jobs: int | None,
+    raising: bool,
     out: Path,
     force: bool,
     as_json: bool,
@@ -111,12 +118,13 @@ def precision(
     """The smallest chip that still learns: accuracy and gradient cosine against bits.
 
     SUBJECT is a configuration, whose network learns from scratch in integers at every point of the grid, or a
-    saved network (model.yaml), which is quantised at every point.
+    saved network (model.yaml), which is quantised at every point. A result is limited by the width of which more bits
+    alone gain most accuracy, by more than one point.
     """
     from lavaghost.config import read_config
     from lavaghost.datasets import load
     from lavaghost.plots import against_bits
-    from lavaghost.precision import Study, points, run_study, smallest, write_table
+    from lavaghost.precision import Study, limited, points, raise_alone, run_study, smallest, write_table
     from lavaghost.spec import parse
     from lavaghost.trained import MANIFEST_NAME, TrainedNetwork
 
@@ -134,29 +142,51 @@ def precision(
     with output_folder(out, force=force):
         with bar("precision", None) as progress:
             rows = run_study(found, source, study, jobs, progress.update)
+        beside: list[dict[str, Any]] = []
+        if raising:
+            with bar("each width raised alone", None) as progress:
+                beside = raise_alone(found, source, study, rows, jobs, progress.update)
+        rows = limited(rows, beside)
         csv_path, plot = write_table(rows, out / "precision.csv"), against_bits(rows, out / "precision.png")
     best = smallest(rows)
-    values = {"rows": rows, "smallest": best, "table": str(csv_path), "plot": str(plot)}
+    values = {"rows": rows, "raised": beside, "smallest": best, "table": str(csv_path), "plot": str(plot)}
     if as_json:
         emit(values, True, "")
         return
+    _show(rows)
+    shown = (
+        f"{best['weight_bits']} bits of weights, {percent(best['accuracy'])}; limited by: {best['limited_by']}"
+    )
+    emit({"smallest": shown, "table": str(csv_path), "plot": str(plot)}, False, "Written")
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """A table of what differs between the rows; what does not stands above it."""
+    names = {
+        "weight_bits": "weights",
+        "trace_bits": "traces",
+        "message_bits": "messages",
+        "state_fraction": "state fraction",
+        "rounding": "rounding",
+        "seed": "seed",
+    }
+    same = [name for name in names if len({r[name] for r in rows}) == 1 and name != "weight_bits"]
+    columns = [name for name in names if name not in same]
+    title = ", ".join(f"{names[name]} {rows[0][name]}" for name in same)
     table(
-        "Precision",
-        ("weights", "traces", "messages", "rounding", "seed", "accuracy", "worst cosine"),
+        f"Precision ({title})" if title else "Precision",
+        (*(names[name] for name in columns), "accuracy", "worst cosine", "seconds", "limited by"),
         [
             (
-                str(r["weight_bits"]),
-                str(r["trace_bits"]),
-                str(r["message_bits"]),
-                r["rounding"],
-                str(r["seed"]),
+                *(str(r[name]) for name in columns),
                 percent(r["accuracy"]),
                 f"{min(r['cosines']):.3f}",
+                f"{r['seconds']:.1f}",
+                r["limited_by"],
             )
             for r in rows
         ],
     )
-    emit({"table": str(csv_path), "plot": str(plot)}, False, "Written")
 
 
 COMMANDS = (quantize, precision)

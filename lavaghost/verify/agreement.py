@@ -12,10 +12,12 @@ from lavaghost.arithmetic import Array
 from lavaghost.errors import DataError, ExportError, LavaGhostError, join_faults
 from lavaghost.exporters import Expected, Exporter, Outputs, find, sidecar
 from lavaghost.exporters.floats import raw_samples
+from lavaghost.spec import Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.verify import runtimes
 
 BATCH = 1000
+ONNX = ".onnx"
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ class Case:
         if runtime.settings:
             expected = expect(self.exporter, self.trained, settings, self.raw)
         given = {**settings, "exporter": self.exporter.name}
-        found = runtimes.run(runtime, self.file, self.raw, self.trained.network, given)
+        graph = ONNX in (self.exporter.suffix, self.file.suffix.lower())
+        found = runtimes.run(runtime, self.file, self.raw, self.trained.network, given, graph=graph)
         return compare(self.exporter.name, runtime.name, found, expected, self.free, self.y)
 
 
 def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Case:
     """See `Case`; `x (samples, n_0)` are scaled samples, and the file gets x / input_scale."""
-    exporter, settings = origin(file)
+    exporter, settings = origin(file, trained.network)
     raw = raw_samples(x, trained.input_scale)
     return Case(file, trained, exporter, settings, raw, expect(exporter, trained, settings, raw), free, y)
 
@@ -110,7 +113,7 @@ def verify(
     reference  our own free-phase outputs: (batch, n_0) -> (batch, n_L)
     runtime    one of those that its exporter names; the first of them unless told otherwise
 
-    The sidecar says which exporter wrote the file; an .onnx file without one counts as one of exporter `onnx`.
+    The sidecar says which exporter wrote the file; an .onnx file without one says it itself (`onnx_origin.stated`).
     Raises `ExportError` if the file or the runtime cannot be used, `DataError` if the samples do not fit, and
     `MissingError` if the runtime is not installed.
     """
@@ -131,17 +134,19 @@ def checked(trained: TrainedNetwork, x: Array, y: Array) -> tuple[Array, Array]:
     return x, y
 
 
-def origin(file: Path) -> tuple[Exporter, Mapping[str, Any]]:
-    """The exporter that wrote `file`, and the settings that it left. Raises `ExportError`."""
-    known = sidecar.read(file)
-    if known is not None:
-        return find(known.exporter), known.settings
-    if file.suffix == ".onnx":
-        return find("onnx"), {}
-    raise ExportError(
-        f"{file} has no sidecar {sidecar.beside(file).name} that says what wrote it; only a float ONNX file goes "
-        "without one: export it again"
-    )
+def origin(file: Path, network: Network) -> tuple[Exporter, Mapping[str, Any]]:
+    """The exporter that wrote `file` from a `network`, and the settings that it left. Raises `ExportError`."""
+    known: sidecar.Origin | None = sidecar.read(file)
+    if known is None and file.suffix.lower() == ONNX:
+        from lavaghost.exporters.onnx_origin import stated
+
+        known = stated(file, network)
+    if known is None:
+        raise ExportError(
+            f"{file} has no sidecar {sidecar.beside(file).name} that says what wrote it, and only an ONNX file, called "
+            f"*{ONNX}, can say it itself; export again, or name the file as it was exported"
+        )
+    return find(known.exporter), known.settings
 
 
 def expect(exporter: Exporter, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
@@ -175,9 +180,13 @@ def compare(
     if expected.exact and found.logits.dtype.kind in "iu":
         difference = np.abs(found.logits.astype(np.int64) - expected.logits.astype(np.int64)).astype(np.float64)
     else:
-        difference = np.abs(found.logits.astype(np.float64) - expected.logits)
-    difference[np.isnan(difference)] = math.inf
-    clear = _margin(expected.logits) > 2.0 * bound.max(axis=1)
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(found.logits.astype(np.float64) - expected.logits)
+    # infinite minus infinite is no number, and yet the two are equal; NaN in both is the same answer too
+    same = (found.logits == expected.logits) | (np.isnan(found.logits) & np.isnan(expected.logits))
+    difference = np.where(same, 0.0, np.where(np.isnan(difference), math.inf, difference))
+    with np.errstate(invalid="ignore"):
+        clear = _margin(expected.logits) > 2.0 * bound.max(axis=1)
     agree = found.labels == expected.labels
     scale = expected.scale
     return Agreement(
@@ -193,7 +202,7 @@ def compare(
         max_abs_difference=float(difference.max()),
         tolerance=float(bound.max()),
         approximation=None if scale is None else float(np.abs(expected.logits * scale - free).max()),
-        passed=bool(np.all(difference <= bound) and np.all(agree | ~clear)),
+        passed=bool(np.all(same | (difference <= bound)) and np.all(agree | ~clear)),
         energy_j=None if found.energy_j is None else float(np.mean(found.energy_j)),
         latency_s=None if found.latency_s is None else float(np.mean(found.latency_s)),
     )

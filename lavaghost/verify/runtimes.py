@@ -103,8 +103,13 @@ def run(
     network: Network,
     settings: Mapping[str, Any],
     timeout_s: float = TIMEOUT_S,
+    *,
+    graph: bool = False,
 ) -> Outputs:
-    """Raw samples `(samples, n_0)` float32 through `file`. Raises `ExportError` or `MissingError`."""
+    """Raw samples `(samples, n_0)` float32 through `file`; an ONNX `graph` is checked first.
+
+    Raises `ExportError` or `MissingError`.
+    """
     if runtime.script is None:
         from lavaghost.exporters.run_onnx import run as run_onnx
 
@@ -112,7 +117,7 @@ def run(
     uv = find_uv(runtime.name)
     with tempfile.TemporaryDirectory(prefix="lavaghost-") as folder:
         given, answer = Path(folder) / "in.npz", Path(folder) / "out.npz"
-        if file.suffix == ".onnx":
+        if graph:
             file = _checked_copy(file, network, Path(folder))
         np.savez(given, x=raw.astype(np.float32), settings=np.array(json.dumps(dict(settings))))
         paths = (str(runtime.script), str(file.absolute()), str(given), str(answer))

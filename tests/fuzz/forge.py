@@ -178,9 +178,8 @@ def text_beside_the_graph(model: onnx.ModelProto, rng: random.Random) -> None:
         "3",
         "x" * 10_000,
     ]
-    model.metadata_props.add(
-        key=rng.choice(["lavaghost.labels", "lavaghost.dataset"]), value=rng.choice(labels)
-    )
+    key = f"lavaghost.{rng.choice(['labels', 'dataset', 'exporter', 'settings'])}"
+    model.metadata_props.add(key=key, value=rng.choice(labels))
     if rng.random() < 0.3:
         model.opset_import.add(domain=rng.choice(["", "ai.onnx.ml", "x"]), version=rng.choice(INTEGERS))
     if rng.random() < 0.1:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavaghost.errors import LavaGhostError
+from lavaghost.errors import ExportError, LavaGhostError
 from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.exporters.onnx_origin import stated
 from lavaghost.exporters.run_onnx import run
 from lavaghost.trained import TrainedNetwork
 from tests.fuzz import bundles, mutate, readers
@@ -36,6 +37,8 @@ class Target(NamedTuple):
 
 def _verify(folder: Path) -> Any:
     raw = np.ones((2, mutate.OURS.network.layers[0]), np.float32)
+    with contextlib.suppress(ExportError):
+        stated(folder / "model.onnx", mutate.OURS.network)
     return run(folder / "model.onnx", raw, mutate.OURS.network)
 
 

@@ -45,7 +45,7 @@ def test_train_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "--dataset", "digits", "--layers", "16,12", "--epochs", "2", "--out", str(tmp_path)]
     found = result(capsys, arguments)
     assert {"accuracy", "samples", "seconds", "cosines", "residuals", "epochs", "model"} <= set(found)
-    assert len(found["cosines"]) == 3
+    assert len(found["cosines"]) == len(found["lowest_cosines"]) == 3
     assert len(found["residuals"]) == 2
     assert found["epochs"] == 2
     assert found["samples"] == 360
@@ -382,6 +382,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The main job: every hand gives the same answer, and every file is there."""
     found = result(capsys, ["demo", "--out", str(tmp_path)])
     assert found["accuracy"] >= 0.965
+    assert min(found["lowest_cosines"]) > 0.99  # what the README says of this run
     assert found["controls"]["frozen"] < found["accuracy"]
     assert found["lava"]["max_abs_difference"] == 0.0
     assert found["lava"]["label_agreement"] == 1.0

@@ -385,7 +385,7 @@ def test_a_file_and_a_sidecar_that_do_not_belong_together_are_refused(tmp_path):
     path, beside = export(trained, "onnx", tmp_path / "m.onnx").paths
     assert beside == sidecar.beside(path)
     path.write_bytes(graph(trained_network(seed=1)).SerializeToString())
-    refused(path, r"m\.onnx has the SHA-256 .* remove m\.onnx\.export\.json")
+    refused(path, r"m\.onnx has the SHA-256 .* remove m\.onnx\.export\.json to verify .* says of itself")
     for text in ("", "[]", "{", '{"format": "lavaghost.export"}', "[" * 100_000):
         beside.write_text(text)
         refused(path, "is no sidecar of an export")

@@ -13,8 +13,24 @@ from lavaghost.config import RunConfig
 from lavaghost.datasets import load
 from lavaghost.errors import SpecError
 from lavaghost.plots import against_bits
-from lavaghost.precision import COLUMNS, Study, learn, points, run_study, smallest, write_table
+from lavaghost.precision import (
+    COLUMNS,
+    MORE_BITS,
+    Point,
+    Study,
+    learn,
+    limited,
+    points,
+    raise_alone,
+    raised,
+    run_study,
+    smallest,
+    write_table,
+)
 from lavaghost.spec import Learning, parse
+from lavaghost.trained import TrainedNetwork
+from lavaghost.training import train
+from lavaghost.widths import LoihiWidths
 
 RUN = RunConfig(hidden=(32,), learning=Learning(epochs=1))
 
@@ -94,6 +110,85 @@ def test_the_smallest_that_still_learns():
     assert smallest([row(8, 0.97), row(6, 0.965), row(4, 0.9)])["weight_bits"] == 6
 
 
+# ---- which width limits a result
+
+
+def result(accuracy, seed=0, rounding="independent", **bits):
+    usual = {"weight_bits": 4, "trace_bits": 7, "message_bits": 8, "state_fraction": 12}
+    return {**usual, **bits, "rounding": rounding, "seed": seed, "accuracy": accuracy}
+
+
+def test_a_width_limits_if_more_bits_of_it_alone_gain_accuracy():
+    rows = [result(0.80), result(0.95, weight_bits=6), result(0.955, weight_bits=8)]
+    beside = [result(0.85, trace_bits=9), result(0.99, state_fraction=14, trace_bits=9)]
+    assert [r["limited_by"] for r in limited(rows, beside)] == [
+        "weight_bits",
+        "none of weight_bits",
+        "not raised",
+    ]
+    # the width that gains most; one that changes together with another says nothing of either
+    beside.append(result(0.97, state_fraction=14))
+    assert limited(rows, beside)[0]["limited_by"] == "state_fraction"
+    # nor does another rounding, or a width with fewer bits
+    other = [result(0.99, rounding="shared"), result(0.99, trace_bits=6)]
+    assert limited([result(0.80)], other)[0]["limited_by"] == "not raised"
+    assert limited([result(0.80)], [result(0.805, trace_bits=9), result(0.7, message_bits=9)])[0][
+        "limited_by"
+    ] == ("none of message_bits, trace_bits")
+
+
+def test_seeds_are_compared_by_their_mean():
+    lucky = [result(0.80, 0), result(0.90, 1), result(0.88, 0, trace_bits=9), result(0.82, 1, trace_bits=9)]
+    assert {r["limited_by"] for r in limited(lucky)} == {"none of trace_bits", "not raised"}
+
+
+def test_each_width_is_raised_alone_where_it_can_be():
+    found = {p.raised: p.having(12) for p in raised(Point(LoihiWidths(weight_bits=4), "independent", 0))}
+    # with traces of 7 bits a message has 8 at most
+    assert set(found) == {"weight_bits", "trace_bits", "state_fraction"}
+    for name, widths in found.items():
+        for other in ("weight_bits", "trace_bits", "message_bits", "state_fraction"):
+            more = MORE_BITS if other == name else 0
+            assert getattr(widths, other) == getattr(LoihiWidths(weight_bits=4), other) + more
+    assert "weight_bits" not in {p.raised for p in raised(Point(LoihiWidths(), "independent", 0))}
+
+
+def test_what_is_raised_is_what_runs():
+    """Weights of two bits limit a run that learns well with four."""
+    run = RUN.model_copy(update={"learning": Learning(epochs=2)})
+    study = Study(weight_bits=(3,), seeds=2)
+    rows = run_study(run, "digits", study)
+    beside = raise_alone(run, "digits", study, rows)
+    differs = {
+        tuple(name for name in ("weight_bits", "trace_bits", "state_fraction") if r[name] != rows[0][name])
+        for r in beside
+    }
+    assert differs == {("weight_bits",), ("trace_bits",), ("state_fraction",)}
+    assert len(beside) == 6
+    assert {r["limited_by"] for r in limited(rows, beside)} == {"weight_bits"}
+    again = run_study(run, "digits", Study(weight_bits=(5,), seeds=2))
+    assert [r["accuracy"] for r in beside if r["weight_bits"] == 5] == [r["accuracy"] for r in again]
+
+
+def test_every_row_has_its_seconds(tmp_path):
+    """Of a run that learns, and of a saved network that is only measured."""
+    trained = train(RUN.network_for(64, 10), RUN.learning, data := load("digits"), diagnostics=False)
+    saved = TrainedNetwork(
+        RUN.network_for(64, 10),
+        RUN.learning,
+        trained.params.astype("float32"),
+        data.scale,
+        tuple(range(10)),
+        "digits",
+    )
+    for subject in (RUN, saved):
+        rows = run_study(subject, "digits", Study(weight_bits=(4, 8)))
+        with write_table(limited(rows), tmp_path / "t.csv").open() as file:
+            table = list(csv.DictReader(file))
+        assert all(float(r["seconds"]) > 0 for r in table)
+        assert all(r["limited_by"] for r in table)
+
+
 def test_the_command(tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text("dataset: digits\nhidden: [8]\nlearning: {epochs: 1}\n")
@@ -101,9 +196,14 @@ def test_the_command(tmp_path, capsys):
     commands.precision.main([*arguments, "--json"], standalone_mode=False)
     values = json.loads(capsys.readouterr().out)
     assert [r["weight_bits"] for r in values["rows"]] == [4, 8]
+    assert values["rows"][0]["limited_by"] in ("weight_bits", "none of weight_bits")
+    assert values["smallest"] in values["rows"]
     assert (tmp_path / "out" / "precision.csv").exists()
     assert (tmp_path / "out" / "precision.png").exists()
-    commands.precision.main(arguments, standalone_mode=False)
-    assert capsys.readouterr().out == ""
+    commands.precision.main([*arguments, "--no-raise"], standalone_mode=False)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "limited by" in shown.err
+    assert "each width raised alone" not in shown.err
     with pytest.raises(click.BadParameter, match="list of bits"):
         commands.precision.main([str(config), "--weight-bits", "x"], standalone_mode=False)

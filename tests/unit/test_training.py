@@ -141,6 +141,22 @@ def test_history_has_a_row_per_epoch_and_one_before(digits):
     assert [row for _, _, row in calls if row is not None] == run.history
 
 
+def test_the_result_has_the_lowest_cosine_of_each_layer_beside_the_last(digits):
+    network, learning = described(epochs=4)
+    data = few(digits)
+    run = train(network, learning, data)
+    found = run.result(data)
+    cosines = np.array([row["cosines"] for row in run.history])
+    assert found["cosines"] == list(cosines[-1])
+    assert found["lowest_cosines"] == list(cosines.min(axis=0))
+    swapped = run._replace(
+        history=[*run.history[:-1], run.history[-1] | {"cosines": [0.5, -0.25]}, run.history[0]]
+    )
+    assert swapped.result(data)["lowest_cosines"] == [0.5, -0.25]
+    blind = train(network, learning, data, diagnostics=False)
+    assert blind.result(data)["lowest_cosines"] == []
+
+
 def test_no_epochs_is_the_initial_network(digits):
     network, learning = described(epochs=0)
     run = train(network, learning, few(digits))

@@ -124,7 +124,7 @@ def test_an_onnx_file_is_checked_before_a_program_sees_it(fake_uv):
     (fake_uv / "m.onnx").write_bytes(b"not one")
     runtime = program(fake_uv, "open('seen', 'w')")
     with pytest.raises(ExportError, match=r"m\.onnx is not an ONNX file"):
-        runtimes.run(runtime, fake_uv / "m.onnx", RAW, NETWORK, {})
+        runtimes.run(runtime, fake_uv / "m.onnx", RAW, NETWORK, {}, graph=True)
 
 
 def test_without_uv_it_says_how_to_get_it(tmp_path, monkeypatch):
