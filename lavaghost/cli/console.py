@@ -4,6 +4,7 @@ Whatever is shown may come from a file: control characters are shown as escapes,
 """
 
 import json
+import logging
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,11 +43,34 @@ def fail(message: str) -> None:
     click.echo(literal("lavaghost: " + message.strip().partition("\n")[0]), err=True)
 
 
+class _Said(logging.Handler):
+    """What is logged as information, such as that something takes long, is a line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    log, handler = logging.getLogger("lavaghost"), _Said()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
 @contextmanager
 def warnings_shown() -> Iterator[None]:
-    """While the block runs, each `LavaGhostWarning` is a line on standard error, and is kept for `emit`."""
+    """While the block runs, each `LavaGhostWarning` is a line on standard error, and is kept for `emit`.
+
+    What the package logs, such as that it compiles, is a line too.
+    """
     _warned.clear()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _log_shown():
         usual = warnings.showwarning
         warnings.simplefilter("always", LavaGhostWarning)
 

@@ -83,7 +83,7 @@ def test_learning(hidden, mechanism, rule, feedback):
                 # a mirrored connection learns its second part in the reset that follows
                 session.run(1, timeout_s=20)
                 for k in range(1, net.depth):
-                    b = integers.net.bt[k - 1].T
+                    b = integers.mantissas.back[k - 1].T
                     np.testing.assert_array_equal(session.get(getattr(ghosts, f"B{k}")), b)
                     if mechanism == "duplicate":
                         np.testing.assert_array_equal(session.get(getattr(ghosts, f"I{k}")), b)
