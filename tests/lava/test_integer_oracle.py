@@ -20,7 +20,7 @@ from lavaghost.learning.integer_spec import (
 )
 from lavaghost.widths import LoihiWidths
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.lava]
 
 WIDTHS = LoihiWidths()
 NONE = np.zeros(0, np.int32)
