@@ -25,6 +25,7 @@ ROOMS = (
     "manifest",
     "weights",
     "trained",
+    "threads",
     "checkpoint",
     "training",
     "integer_training",

@@ -14,6 +14,7 @@ from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
+from lavaghost.threads import suited_threads
 
 Model = Literal["fused", "decomposed"]
 """The two models of `proc.ghost`: all layers in one process, or a process for each population and connection."""
@@ -87,7 +88,8 @@ def evaluate(
 
     steps = len(samples) * trial_steps
     at_once = max(1, STEPS_BETWEEN_REPORTS // trial_steps)
-    with Session(ghosts, configuration(model, fixed)) as session:
+    # the processes inherit it
+    with suited_threads(network, 1), Session(ghosts, configuration(model, fixed)) as session:
         start = time.monotonic()
         for done in range(0, len(samples), at_once):
             now = min(at_once, len(samples) - done)

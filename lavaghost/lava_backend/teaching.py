@@ -26,6 +26,7 @@ from lavaghost.learning.integer_online import Plan
 from lavaghost.learning.optimiser import Momentum
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
+from lavaghost.threads import suited_threads
 from lavaghost.training import Report, Trained, check_finite
 
 STEPS_AT_ONCE = 2048
@@ -186,7 +187,8 @@ def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
     steps = trial_steps(network, plan)
     at_once = max(1, STEPS_AT_ONCE // steps)
     waiting, recorded = iter(due), (t for t in range(first, log.total) if t % every == 0)
-    with Session(ghosts, configuration(model, fixed)) as session:
+    # the processes inherit it
+    with suited_threads(network, 1), Session(ghosts, configuration(model, fixed)) as session:
 
         def drain() -> None:
             while layers and (row := session.poll(ghosts.record_out)) is not None:
