@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
+BUSY ?= 8
 UV := .tools/bin/uv
 # An editable install notes which folders are packages, so it is made anew when their first file changes.
 BUILD_FILES := pyproject.toml setup.py $(wildcard lavaghost/__init__.py exporters/__init__.py hw_configs/__init__.py)
@@ -25,7 +26,8 @@ find = { $(UV) python find --system --no-python-downloads $(1) 2>/dev/null \
 
 # $(call environment,FOLDER,VERSIONS,DOWNLOAD): the folder, with the first version found, or else a download.
 define environment
-	@test -x $(1)/bin/python || { \
+	@$(1)/bin/python -c pass 2>/dev/null || { \
+		test ! -e $(1) || echo "make: $(1) has no Python that runs; it is made anew"; \
 		for version in $(2); do python=$$($(call find,$$version)); test -z "$$python" || break; done; \
 		$(UV) venv --quiet --clear --python "$${python:-$(3)}" $(1) 2>/dev/null || { \
 			echo "make: found no Python of $(2) and could not download one; put python$(3) on the PATH (as with: pyenv install $(3))" >&2; \
@@ -72,6 +74,12 @@ verify-all: .venv/.done ## Export to every target, run each on every runtime, wr
 
 .PHONY: test
 test: .venv/.done ## Run all tests, two at a time (PYTEST_ARGS="-k ghost" for other arguments)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-busy
+test-busy: .venv/.done ## Run all tests beside eight busy loops, which end with them (BUSY=25 for as many)
+	@loops=(); trap 'kill "$${loops[@]}" 2>/dev/null' EXIT; \
+	for ((i = 0; i < $(BUSY); i++)); do .venv/bin/python -c 'while True: pass' & loops+=($$!); done; \
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-new

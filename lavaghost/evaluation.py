@@ -13,6 +13,7 @@ from lavaghost.errors import ModelFileError, SpecError
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.loihi import Loihi
 from lavaghost.names import ArithmeticName
+from lavaghost.threads import suited_threads
 from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import Formats, LoihiWidths
 
@@ -56,7 +57,8 @@ def arithmetic_of(trained: TrainedNetwork) -> ArithmeticName:
 def outputs(trained: TrainedNetwork, x: Array) -> Array:
     """r_L at the free fixed point, `(samples, n_L)`, float32."""
     engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
-    return engine.output(trained.params, x)
+    with suited_threads(trained.network, BATCH):
+        return engine.output(trained.params, x)
 
 
 def integer_form(trained: TrainedNetwork) -> Loihi:
@@ -88,9 +90,10 @@ def integer_outputs(trained: TrainedNetwork, x: Array, report: Report = lambda d
 def stepped_outputs(trained: TrainedNetwork, x: Array, report: Report = lambda done: None) -> Array:
     """r_L at the end of the free phase of the stepped engine in batches, `(samples, n_L)`, float64."""
     engine, parts = Stepped(trained.network), []
-    for i in range(0, len(x), BATCH):
-        parts.append(engine.output(trained.params, x[i : i + BATCH]))
-        report(min(i + BATCH, len(x)))
+    with suited_threads(trained.network, BATCH):
+        for i in range(0, len(x), BATCH):
+            parts.append(engine.output(trained.params, x[i : i + BATCH]))
+            report(min(i + BATCH, len(x)))
     return np.concatenate(parts)
 
 
@@ -100,7 +103,8 @@ def one_by_one(trained: TrainedNetwork, x: Array) -> Array:
     A batch would round its matrix products in another order; one sample is what Lava computes.
     """
     engine = Stepped(trained.network)
-    return np.concatenate([engine.output(trained.params, x[i : i + 1]) for i in range(len(x))])
+    with suited_threads(trained.network, 1):
+        return np.concatenate([engine.output(trained.params, x[i : i + 1]) for i in range(len(x))])
 
 
 def evaluate(

@@ -113,7 +113,7 @@ def measure(
     """Test accuracy in integers and, if wanted, the diagnostics on the first training samples."""
     output = integers.outputs(integers.arith.input(data.x_test))
     low, high = integers.widths.weight_limits
-    weights = (integers.net.w1t, *integers.net.ws)
+    weights = integers.mantissas.w
     found: dict[str, Any] = {
         "accuracy": float((output.argmax(axis=1) == data.y_test).mean()),
         "saturated_weights": [float(((w <= low) | (w >= high)).mean()) for w in weights],

@@ -23,6 +23,7 @@ from lavaghost.learning.methods import make_method
 from lavaghost.learning.optimiser import Momentum, learning_rate
 from lavaghost.learning.rules import Rule
 from lavaghost.spec import Learning, Network, check_together
+from lavaghost.threads import suited_threads
 
 PROBE = 500
 """Training samples on which the diagnostics are measured, the first of the data set."""
@@ -110,7 +111,7 @@ def train(
         return history[-1]
 
     # numbers may leave the finite range inside an epoch; that is looked for, and named, at its end
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), suited_threads(network, learning.batch_size):
         if saved:
             done = pretraining + first * batches
         else:

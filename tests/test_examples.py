@@ -19,7 +19,7 @@ def test_example(example: Path, tmp_path: Path) -> None:
         [sys.executable, str(example), str(tmp_path / "out")],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=1000,
         check=False,
         env={"MPLBACKEND": "Agg", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )

@@ -26,6 +26,7 @@ ROOMS = (
     "manifest",
     "weights",
     "trained",
+    "threads",
     "checkpoint",
     "training",
     "integer_training",

@@ -77,6 +77,26 @@ def fail(message: str) -> None:
 
 
 @contextmanager
+def _log_shown() -> Iterator[None]:
+    """While the block runs, what the package logs, such as that it compiles, is a line on standard error."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    log, handler = logging.getLogger("lavaghost"), Said()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@contextmanager
 def warnings_shown() -> Iterator[None]:
     """While the block runs, each `LavaGhostWarning` is a line on standard error, and is kept for `emit`."""
     _warned.clear()
@@ -129,7 +149,7 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_err()) as progress:
+    with _log_shown(), Progress(*columns, console=_err()) as progress:
         yield Bar(progress, progress.add_task(literal(title), total=total, note=""))
 
 

@@ -1,11 +1,10 @@
-"""Compiled loops for one sample in integers: `dynamics.network_step` with `loihi.Loihi`, and the update rule.
+"""Compiled loops for one sample in integers: `dynamics.network_step` with `loihi.Loihi`.
 
 These functions define nothing. `dynamics` with `Loihi`, and `learning.integer.updated`, are the definitions; the
 tests hold every state of every step, and every weight, equal to theirs. What is gained: no Python per step,
 silent inputs are skipped, and a phase ends once nothing has changed in a step, since then nothing ever will.
 
-Layouts: `w1t` is W_1^T, (n_0, n_1), so that a silent input skips a row; `ws` are W_2..W_L, (n_k, n_{k-1}); `bt` and
-`it` are B_k^T and I_k^T, (n_{k+1}, n_k): tied feedback and duplicate ghosts are the very arrays of `ws`.
+`m` is a `Memory`, `s` the `Shifts`; a layer k counts from 0, as columns of a table do.
 """
 
 from typing import NamedTuple
@@ -14,20 +13,25 @@ import numpy as np
 from numba import njit
 
 from lavaghost.arithmetic import Array
-
-Arrays = tuple[Array, ...]
-
-
-class Net(NamedTuple):
-    """Mantissas (int16) and biases (int32, in states) of a network, index 0 is layer 1 (of `ws`, layer 2)."""
-
-    w1t: Array
-    ws: Arrays
-    b: Arrays
-    bt: Arrays
-    g: Arrays
-    c: Arrays
-    it: Arrays
+from lavaghost.engines.integer_memory import (
+    BACK,
+    DRIVE,
+    FB,
+    GD,
+    INH,
+    INHIBIT,
+    LEFT,
+    PG,
+    U_FREE,
+    V_FREE,
+    B,
+    C,
+    G,
+    P,
+    U,
+    V,
+    W,
+)
 
 
 class Shifts(NamedTuple):
@@ -60,36 +64,44 @@ class Shifts(NamedTuple):
     online: bool
 
 
-class Cells(NamedTuple):
-    """State of one sample (int32): membranes, what arrives in the next step, and the messages just sent.
-
-    u, v          membranes of neurons, layers 1..L, and of ghosts
-    drive, fb, gd, inh   as in `dynamics.State`
-    p, pg         messages of layers 1..L and of ghosts
-    u_free, v_free   membranes at the end of the free phase
-    left          B_k r_{k+1} - i_k at the end of the free phase
-    """
-
-    u: Arrays
-    v: Arrays
-    drive: Arrays
-    fb: Arrays
-    gd: Arrays
-    inh: Arrays
-    p: Arrays
-    pg: Arrays
-    u_free: Arrays
-    v_free: Arrays
-    left: Arrays
+@njit
+def part(a, start, count):  # type: ignore[no-untyped-def]
+    """A view of `count` entries."""
+    return a[start : start + count]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit
+def states(m, group, k):  # type: ignore[no-untyped-def]
+    """The states of a group that has as many as layer k has neurons."""
+    return part(m.z, m.at_z[group, k], m.n[k + 1])
+
+
+@njit
+def above(m, group, k):  # type: ignore[no-untyped-def]
+    """The states of a group that has as many as the layer above k has neurons."""
+    return part(m.z, m.at_z[group, k], m.n[k + 2])
+
+
+@njit
+def membranes(m, group, k, s):  # type: ignore[no-untyped-def]
+    """V or V_FREE: online ghosts stand beside each neuron, others for those of the layer above."""
+    return part(m.z, m.at_z[group, k], m.n[k + 1] if s.online else m.n[k + 2])
+
+
+@njit
+def mantissas(m, group, k):  # type: ignore[no-untyped-def]
+    """The mantissas between layers k and k + 1; of group W, those of W_{k+1}, between layers k - 1 and k."""
+    below = k if group == W else k + 1
+    return part(m.w, m.at_w[group, k], m.n[below] * m.n[below + 1])
+
+
+@njit
 def shift(a, exponent):  # type: ignore[no-untyped-def]
     """`loihi.shifted`."""
     return a << exponent if exponent >= 0 else a >> -exponent
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit
 def integrate(v, drive, take, bits, limit):  # type: ignore[no-untyped-def]
     """`Loihi.integrate`: adding 2^bits - 1 to a negative product makes `>>` cut towards zero."""
     low = (1 << bits) - 1
@@ -99,59 +111,78 @@ def integrate(v, drive, take, bits, limit):  # type: ignore[no-untyped-def]
     return np.int32(min(max(z, -limit), limit))
 
 
-@njit(cache=True, nogil=True)
+@njit
+def zero(a):  # type: ignore[no-untyped-def]
+    """`a[:] = 0`."""
+    for i in range(len(a)):
+        a[i] = 0
+
+
+@njit
+def copy(a, out):  # type: ignore[no-untyped-def]
+    """`out[:] = a`."""
+    for i in range(len(a)):
+        out[i] = a[i]
+
+
+@njit
 def axpy_rows(wt, p, exponent, out):  # type: ignore[no-untyped-def]
-    """`out = shift(wt^T p)`, skipping silent rows."""
-    out[:] = 0
+    """`out = shift(wt^T p)`, skipping silent rows; wt (n_p, n_out), flat."""
+    zero(out)
     for j in range(len(p)):
         message = p[j]
         if message != 0:
-            row = wt[j]
+            row = part(wt, j * len(out), len(out))
             for i in range(len(out)):
                 out[i] = np.int32(out[i] + np.int32(row[i]) * message)
     for i in range(len(out)):
         out[i] = np.int32(shift(np.int64(out[i]), exponent))
 
 
-@njit(cache=True, nogil=True)
+@njit
 def dot_rows(w, p, exponent, out):  # type: ignore[no-untyped-def]
-    """`out = shift(w p)`."""
+    """`out = shift(w p)`; w (n_out, n_p), flat."""
     for i in range(len(out)):
-        row = w[i]
+        row = part(w, i * len(p), len(p))
         total = np.int32(0)
         for j in range(len(p)):
             total = np.int32(total + np.int32(row[j]) * p[j])
         out[i] = np.int32(shift(np.int64(total), exponent))
 
 
-@njit(cache=True, nogil=True)
-def reset(cells, net, x, shifts):  # type: ignore[no-untyped-def]
+@njit
+def reset(m, x, s):  # type: ignore[no-untyped-def]
     """`start_trial`."""
-    for group in (cells.u, cells.drive, cells.p):
-        for k in range(len(group)):
-            group[k][:] = 0
-    for group in (cells.v, cells.fb, cells.gd, cells.inh, cells.pg):
-        for k in range(len(group)):
-            group[k][:] = 0
-    axpy_rows(net.w1t, x, shifts.w[0], cells.drive[0])
+    depth = len(m.n) - 1
+    for k in range(depth):
+        for group in (U, DRIVE, P):
+            zero(states(m, group, k))
+    for k in range(depth - 1):
+        zero(membranes(m, V, k, s))
+        for group in (FB, INH):
+            zero(states(m, group, k))
+        for group in (GD, PG):
+            zero(above(m, group, k))
+    drive = part(m.z, m.at_z[DRIVE, 0], m.n[1])
+    axpy_rows(part(m.w, m.at_w[W, 0], m.n[0] * m.n[1]), x, s.w[0], drive)
 
 
-@njit(cache=True, nogil=True)
-def _ghosts(cells, net, nudged, s):  # type: ignore[no-untyped-def]
+@njit
+def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
     """The ghosts' part of `network_step`; an online ghost's rate reaches its neuron in the same step."""
     changed = False
-    for k in range(len(cells.v)):
-        v = cells.v[k]
+    for k in range(len(m.n) - 2):
+        v = membranes(m, V, k, s)
         if s.online:
+            drive = states(m, FB, k)
             if not nudged:
-                drive = cells.fb[k]
                 for i in range(len(v)):
                     new = integrate(v[i], drive[i], s.take_ghost, s.decay, s.limit)
                     changed |= new != v[i]
                     v[i] = new
-            cells.inh[k][:] = v
+            copy(v, states(m, INH, k))
         else:
-            drive, c = cells.gd[k], net.c[k]
+            drive, c = above(m, GD, k), above(m, C, k)
             for i in range(len(v)):
                 new = integrate(v[i], np.int64(drive[i]) + c[i], s.take_ghost, s.decay, s.limit)
                 changed |= new != v[i]
@@ -159,15 +190,15 @@ def _ghosts(cells, net, nudged, s):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit(cache=True, nogil=True)
-def step(cells, net, target, nudged, s):  # type: ignore[no-untyped-def]
+@njit
+def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
     """`network_step`; returns whether any membrane changed."""
-    depth = len(cells.u)
-    changed = _ghosts(cells, net, nudged, s)
+    depth = len(m.n) - 1
+    changed = _ghosts(m, nudged, s)
     for k in range(depth):
-        u, drive, b = cells.u[k], cells.drive[k], net.b[k]
+        u, drive, b = states(m, U, k), states(m, DRIVE, k), states(m, B, k)
         if k < depth - 1:
-            fb, inh = cells.fb[k], cells.inh[k]
+            fb, inh = states(m, FB, k), states(m, INH, k)
             for i in range(len(u)):
                 left = shift(np.int64(fb[i]) - inh[i], s.lam)
                 new = integrate(u[i], np.int64(drive[i]) + b[i] + left, s.take, s.decay, s.limit)
@@ -181,61 +212,47 @@ def step(cells, net, target, nudged, s):  # type: ignore[no-untyped-def]
                 new = integrate(u[i], current, s.take, s.decay, s.limit)
                 changed |= new != u[i]
                 u[i] = new
-    if not changed:
-        return False
-    _send(cells, net, s)
-    return True
+    if changed:
+        _send(m, s)
+    return changed
 
 
-@njit(cache=True, nogil=True)
-def _message(u, linear, right, half, s, out):  # type: ignore[no-untyped-def]
-    """`neuron.rate` and `Loihi.message`."""
-    for i in range(len(u)):
-        if linear:
+@njit
+def _message(u, k, s, out):  # type: ignore[no-untyped-def]
+    """`neuron.rate` and `Loihi.message` of layer k."""
+    right, half = s.message[k], s.half[k]
+    if k == len(s.message) - 1:
+        for i in range(len(u)):
             out[i] = np.int32(min(max(shift(np.int64(u[i]) + half, -right), -s.sent_output), s.sent_output))
-        else:
+    else:
+        for i in range(len(u)):
             rate = min(max(np.int64(u[i]), 0), s.r_max)
             out[i] = np.int32(min(shift(rate + half, -right), s.sent))
 
 
-@njit(cache=True, nogil=True)
-def _send(cells, net, s):  # type: ignore[no-untyped-def]
-    depth = len(cells.u)
+@njit
+def _send(m, s):  # type: ignore[no-untyped-def]
+    depth = len(m.n) - 1
     for k in range(depth):
-        _message(cells.u[k], k == depth - 1, s.message[k], s.half[k], s, cells.p[k])
+        _message(states(m, U, k), k, s, states(m, P, k))
     for k in range(1, depth):
-        dot_rows(net.ws[k - 1], cells.p[k - 1], s.w[k], cells.drive[k])
+        dot_rows(mantissas(m, W, k), states(m, P, k - 1), s.w[k], states(m, DRIVE, k))
     for k in range(depth - 1):
-        axpy_rows(net.bt[k], cells.p[k + 1], s.fb[k], cells.fb[k])
+        axpy_rows(mantissas(m, BACK, k), states(m, P, k + 1), s.fb[k], states(m, FB, k))
         if not s.online:
-            _message(cells.v[k], k == depth - 2, s.message[k + 1], s.half[k + 1], s, cells.pg[k])
-            dot_rows(net.g[k], cells.p[k], s.g[k], cells.gd[k])
-            axpy_rows(net.it[k], cells.pg[k], s.i[k], cells.inh[k])
+            _message(membranes(m, V, k, s), k + 1, s, above(m, PG, k))
+            dot_rows(mantissas(m, G, k), states(m, P, k), s.g[k], above(m, GD, k))
+            axpy_rows(mantissas(m, INHIBIT, k), above(m, PG, k), s.i[k], states(m, INH, k))
 
 
-@njit(cache=True, nogil=True)
-def keep_free(cells):  # type: ignore[no-untyped-def]
+@njit
+def keep_free(m, s):  # type: ignore[no-untyped-def]
     """What the end of the free phase leaves: membranes, and feedback less inhibition."""
-    for k in range(len(cells.u)):
-        cells.u_free[k][:] = cells.u[k]
-    for k in range(len(cells.v)):
-        cells.v_free[k][:] = cells.v[k]
-        for i in range(len(cells.fb[k])):
-            cells.left[k][i] = cells.fb[k][i] - cells.inh[k][i]
-
-
-@njit(cache=True, nogil=True)
-def trial(cells, net, x, target, t_free, t_nudge, s):  # type: ignore[no-untyped-def]
-    """A free and a nudged phase of one sample: `Stepped.ends`. Returns the steps that had to be computed."""
-    reset(cells, net, x, s)
-    steps = 1
-    for _ in range(t_free - 1):
-        if not step(cells, net, target, False, s):
-            break
-        steps += 1
-    keep_free(cells)
-    for _ in range(t_nudge):
-        if not step(cells, net, target, True, s):
-            break
-        steps += 1
-    return steps
+    depth = len(m.n) - 1
+    for k in range(depth):
+        copy(states(m, U, k), states(m, U_FREE, k))
+    for k in range(depth - 1):
+        copy(membranes(m, V, k, s), membranes(m, V_FREE, k, s))
+        fb, inh, left = states(m, FB, k), states(m, INH, k), states(m, LEFT, k)
+        for i in range(len(left)):
+            left[i] = fb[i] - inh[i]

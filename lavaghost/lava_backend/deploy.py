@@ -140,7 +140,7 @@ def run(net: IntegerNetwork, samples: Array, *, on_chip: bool) -> Array:
     from lava.proc.io.source import RingBuffer as Source
 
     from lavaghost.lava_backend.quiet import quiet
-    from lavaghost.lava_backend.session import Session
+    from lavaghost.lava_backend.session import TIMEOUT_S, Session
 
     steps = len(samples) + net.depth
     with quiet():
@@ -154,8 +154,8 @@ def run(net: IntegerNetwork, samples: Array, *, on_chip: bool) -> Array:
     with Session(source, config) as session:
         if on_chip:
             refuse_python_models(chain)
-        session.run(steps, timeout_s=60.0 + steps * (0.02 + 2e-8 * sum(w.size for w in net.weights)))
-        change = np.asarray(session.get(sink.data, timeout_s=60.0 + 2e-3 * steps * len(net.weights[-1]))).T
+        session.run(steps, timeout_s=TIMEOUT_S + steps * (0.02 + 2e-8 * sum(w.size for w in net.weights)))
+        change = np.asarray(session.get(sink.data, timeout_s=TIMEOUT_S + 2e-3 * steps * len(net.weights[-1]))).T
     # a sample's result comes `depth` steps after it; the host adds up the changes, and the output's bias
     return np.cumsum(np.rint(change).astype(np.int64), axis=0)[net.depth :] + net.biases[-1]
 

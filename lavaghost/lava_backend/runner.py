@@ -14,11 +14,14 @@ from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
+from lavaghost.threads import suited_threads
 
 Model = Literal["fused", "decomposed"]
 """The two models of `proc.ghost`: all layers in one process, or a process for each population and connection."""
 
 STEPS_BETWEEN_REPORTS = 1024
+TIMEOUT_S = 300.0
+"""Time-out of starting one process, of stopping, of moving one array, and the least for any number of steps."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def evaluate(
 
     `model` is the fused process, or the network of processes that stands for it. Either equals
     `Stepped(network, arith).output(params, x[i : i + 1])` to the bit; what integers stand for is returned.
-    `progress` is told the number of samples done, about every thousand steps. `timeout_s` bounds the whole run
-    (`default_timeout_s` if not given). Ctrl-C ends it cleanly.
+    `progress` is told the number of samples done, about every thousand steps. `timeout_s` bounds the whole run;
+    if not given, `default_timeout_s` bounds the time from one report to the next. Ctrl-C ends it cleanly.
 
     Raises `MissingError` without Lava, `SpecError` if `x` does not fit, `LavaError` if a Lava process fails or
     the time-out is over.
@@ -85,12 +88,15 @@ def evaluate(
 
     steps = len(samples) * trial_steps
     at_once = max(1, STEPS_BETWEEN_REPORTS // trial_steps)
-    with Session(ghosts, configuration(model, fixed)) as session:
+    # the processes inherit it
+    with suited_threads(network, 1), Session(ghosts, configuration(model, fixed)) as session:
         start = time.monotonic()
-        allowed = default_timeout_s(network, steps, model) if timeout_s is None else timeout_s
         for done in range(0, len(samples), at_once):
             now = min(at_once, len(samples) - done)
-            session.run(now * trial_steps, timeout_s=allowed, since=start)
+            if timeout_s is None:
+                session.run(now * trial_steps, timeout_s=default_timeout_s(network, now * trial_steps, model))
+            else:
+                session.run(now * trial_steps, timeout_s=timeout_s, since=start)
             if progress is not None:
                 progress(done + now)
         seconds = time.monotonic() - start
@@ -99,8 +105,8 @@ def evaluate(
 
 
 def default_timeout_s(network: Network, steps: int, model: Model = "fused") -> float:
-    """Ten times and more what `steps` steps take on a slow and busy computer, in seconds."""
+    """Many times what `steps` steps take on a slow and busy computer, in seconds: only against hanging."""
     sizes = network.layers
     products = 4 * sum(a * b for a, b in pairwise(sizes))
     slower = 1 if model == "fused" else 8
-    return 60.0 + slower * steps * (0.02 + 2e-8 * products)
+    return TIMEOUT_S + slower * steps * (0.02 + 2e-8 * products)

@@ -72,6 +72,7 @@ class WatchedRuntime(Runtime):
         # the base class would now wait for these without a time-out, and print what went wrong
         for first_word in self.exception_q:
             self._await_word(first_word)
+            self.expect_within(self._timeout_s)  # each is a sign of life
         self.exception_q = []
 
     def _await_word(self, words: Any) -> None:

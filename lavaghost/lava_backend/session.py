@@ -2,7 +2,7 @@
 
 Lava waits forever when a model raises before it sends, sends a wrong shape or is killed, when `stop` follows
 an exception or nothing was run, and when a script ends without `stop`. Here each of these is a `LavaError`
-with the traceback of the process that failed, within two seconds.
+with the traceback of the process that failed, as soon as the host looks, twenty times a second.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from lavaghost.arithmetic import Array
 from lavaghost.errors import LavaError, SpecError
 from lavaghost.lava_backend.dense import NumberedLearningDense, RowMajorLearningDense
 from lavaghost.lava_backend.quiet import quiet
+from lavaghost.lava_backend.runner import TIMEOUT_S
 from lavaghost.lava_backend.runtime import Watched, WatchedRuntime
 
 
@@ -36,10 +37,6 @@ def configuration(model: str, fixed: bool = False) -> RunConfig:
         select_sub_proc_model=model == "decomposed",
         exception_proc_model_map={LearningDense: NumberedLearningDense if fixed else RowMajorLearningDense},
     )
-
-
-TIMEOUT_S = 60.0
-"""Time-out of starting, stopping, and of moving one array."""
 
 
 class Session:

@@ -26,6 +26,7 @@ from lavaghost.learning.integer_online import Plan
 from lavaghost.learning.optimiser import Momentum
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
+from lavaghost.threads import suited_threads
 from lavaghost.training import Report, Trained, check_finite
 
 STEPS_AT_ONCE = 2048
@@ -46,7 +47,7 @@ class Watching:
     watch      called as `watch(trials, accuracy)` `looks` times an epoch, while Lava runs on; the history has these
                figures under `during`
     record     layers (from 1) whose rates, residuals and weights are recorded, of at most `ROWS` trials of the run
-    timeout_s  bounds the whole run (`default_timeout_s` if not given)
+    timeout_s  bounds the whole run; if not given, `default_timeout_s` bounds each `STEPS_AT_ONCE`
     """
 
     limit: int | None = None
@@ -186,7 +187,8 @@ def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
     steps = trial_steps(network, plan)
     at_once = max(1, STEPS_AT_ONCE // steps)
     waiting, recorded = iter(due), (t for t in range(first, log.total) if t % every == 0)
-    with Session(ghosts, configuration(model, fixed)) as session:
+    # the processes inherit it
+    with suited_threads(network, 1), Session(ghosts, configuration(model, fixed)) as session:
 
         def drain() -> None:
             while layers and (row := session.poll(ghosts.record_out)) is not None:
@@ -195,11 +197,13 @@ def _run(log: Log, data: Dataset, model: Model, first: int) -> None:
                 log.arrived(next(waiting), found)
 
         start = time.monotonic()
-        allowed = settings.timeout_s or default_timeout_s(network, (log.total - first) * steps, model)
         for done in range(first, log.total, at_once):
             now = min(at_once, log.total - done)
             session.start(now * steps)
-            session.wait(timeout_s=allowed, since=start, drain=drain)
+            if settings.timeout_s is None:
+                session.wait(timeout_s=default_timeout_s(network, now * steps, model), drain=drain)
+            else:
+                session.wait(timeout_s=settings.timeout_s, since=start, drain=drain)
             settings.report(done + now, log.total, None)
         for after in waiting:  # what is still in the pipe
             log.arrived(after, session.receive(ghosts.params_out))

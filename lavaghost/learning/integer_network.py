@@ -6,7 +6,9 @@ import numpy as np
 
 from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters, initial_parameters, wire
-from lavaghost.engines.integer_kernels import Cells, Net, Shifts, keep_free, reset, step, trial
+from lavaghost.engines.compiled import said
+from lavaghost.engines.integer_kernels import Shifts
+from lavaghost.engines.integer_memory import Arrays, Mantissas, Memory, States, laid_out
 from lavaghost.learning.integer import (
     error_shifts,
     grain_of,
@@ -14,13 +16,28 @@ from lavaghost.learning.integer import (
     shared_numbers,
     trace_limit,
 )
-from lavaghost.learning.integer_kernels import Plastic, Traces, free_outputs, learn, learn_samples
+from lavaghost.learning.integer_kernels import Plastic, Rule, Trials, perform
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
 )
 from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
 from lavaghost.widths import Formats, LoihiWidths, exponent_of
+
+ALL = 10**6
+"""As many steps as the schedule has."""
+NOTHING = Trials(
+    reset=False, free=0, keep=False, nudged=0, errors=False, learn=False, network=False, seed=0, first=0
+)
+WHOLE = NOTHING._replace(reset=True, free=ALL, keep=True, nudged=ALL)
+FREE = WHOLE._replace(nudged=0)
+ANY = np.zeros((1, 1), np.int32)
+"""One trial whose messages do not matter."""
+_NONE = np.zeros(0, np.int64)
+STILL = Plastic(_NONE, _NONE, _NONE, _NONE, _NONE, 0, 0, 0, False, False, False)
+NO_RULE = Rule(0, 0, 0, 0, 0, 0, 0, 0)
+"""Where nothing learns."""
+COMPILING = "compiling the loops of integers, once on this computer: a few seconds"
 
 
 def initial_integers(network: Network, seed: int, formats: Formats, widths: LoihiWidths) -> Parameters:
@@ -42,38 +59,47 @@ def initial_integers(network: Network, seed: int, formats: Formats, widths: Loih
 
 
 class IntegerNetwork:
-    """Owns the integers of a network while it learns. `params` and `load` speak real numbers, exactly."""
+    """Owns the integers of a network while it learns. `params` and `load` speak real numbers, exactly.
+
+    mantissas, states   views into the `Memory` that the compiled loops work on
+    """
 
     def __init__(
         self, network: Network, formats: Formats, widths: LoihiWidths, params: Parameters, seed: int = 0
     ) -> None:
         self.network, self.formats, self.widths, self.seed = network, formats, widths, seed
         self.arith = Loihi(formats, widths)
-        self.net, self.bias, self.ghost_bias = self._integers(params)
+        mantissas, biases = self._integers(params)
+        w, at_w, groups = laid_out(mantissas, np.int16)
+        z, at_z, states = laid_out((*self._zeros(), *biases, *self._traces()), np.int32)
+        self.mantissas, self.states = Mantissas(*groups), States(*states)
+        self._memory = Memory(w, z, at_w, at_z, np.array(network.layers, np.int64))
         self.shifts = self._shifts(params)
-        self.cells = self._cells()
-        self.traces = self._traces()
+        self._goals = self.arith.array(np.eye(network.layers[-1])).astype(np.int32)
+        with said(COMPILING):
+            self._perform(np.zeros((0, network.layers[0])), WHOLE)
 
     # ---- in and out
 
-    def _integers(self, params: Parameters) -> tuple[Net, tuple[Array, ...], tuple[Array, ...]]:
+    def _integers(self, params: Parameters) -> tuple[Mantissas, tuple[Arrays, Arrays]]:
+        """All mantissas, and the biases of neurons and ghosts."""
         wiring = wire(self.network, params, self.arith)  # which checks every range
         weights = [_mantissas(w.values) for w in wiring.weights]
         ws = tuple(weights[1:])
-        tied = not params.feedback
-        bt = ws if tied else tuple(_mantissas(b.values.T) for b in wiring.feedback)
-        duplicate = self.network.mechanism == "duplicate"
+        back = tuple(_mantissas(b.values.T) for b in wiring.feedback) if params.feedback else ws
         learned = self.network.mechanism == "learned"
-        g = tuple(_mantissas(w.values) for w in wiring.ghost_weights) if learned else ws
-        it = tuple(_mantissas(w.values.T) for w in wiring.inhibition) if learned else bt
         b = tuple(np.array(a, np.int32) for a in wiring.biases)
+        # what online ghosts do not have is never read
         c = tuple(np.array(a, np.int32) for a in wiring.ghost_biases) if learned else b[1:]
-        if not (duplicate or learned):
-            g, c, it = ws, b[1:], bt  # never read: online ghosts have no connections
         left = self.bias_left
-        bias = tuple((a >> n).astype(np.int16)[None] for a, n in zip(b, left, strict=True))
-        ghost_bias = tuple((a >> n).astype(np.int16)[None] for a, n in zip(c, left[1:], strict=True))
-        return Net(np.ascontiguousarray(weights[0].T), ws, b, bt, g, c, it), bias, ghost_bias
+        return Mantissas(
+            w=(np.ascontiguousarray(weights[0].T), *ws),
+            back=back,
+            g=tuple(_mantissas(w.values) for w in wiring.ghost_weights) if learned else ws,
+            inhibit=tuple(_mantissas(w.values.T) for w in wiring.inhibition) if learned else back,
+            bias=tuple((a >> n).astype(np.int16)[None] for a, n in zip(b, left, strict=True)),
+            ghost_bias=tuple((a >> n).astype(np.int16)[None] for a, n in zip(c, left[1:], strict=True)),
+        ), (b, c)
 
     @property
     def bias_left(self) -> Array:
@@ -83,14 +109,14 @@ class IntegerNetwork:
     @property
     def integers(self) -> Parameters:
         """The present mantissas and, of biases, states: views."""
-        net, learned = self.net, self.network.mechanism == "learned"
+        held, learned = self.mantissas, self.network.mechanism == "learned"
         return Parameters(
-            weights=(net.w1t.T, *net.ws),
-            biases=net.b,
-            feedback=tuple(b.T for b in net.bt) if self.formats.feedback else (),
-            ghost_weights=net.g if learned else (),
-            ghost_biases=net.c if learned else (),
-            ghost_inhibition=tuple(i.T for i in net.it) if learned else (),
+            weights=(held.w[0].T, *held.w[1:]),
+            biases=self.states.b,
+            feedback=tuple(b.T for b in held.back) if self.formats.feedback else (),
+            ghost_weights=held.g if learned else (),
+            ghost_biases=self.states.c if learned else (),
+            ghost_inhibition=tuple(i.T for i in held.inhibit) if learned else (),
         )
 
     @property
@@ -127,42 +153,31 @@ class IntegerNetwork:
             online=spec.mechanism == "online",
         )
 
-    def _cells(self) -> Cells:
-        n, depth = self.network.layers, self.network.depth
-        online = self.network.mechanism == "online"
+    def _zeros(self) -> tuple[Arrays, ...]:
+        """The fields of `States` before biases."""
+        n, online = self.network.layers, self.network.mechanism == "online"
+        whole, hidden, above = n[1:], n[1:-1], n[2:]
+        ghosts = hidden if online else above
+        # u, v, drive, fb, gd, inh, p, pg, u_free, v_free, left
+        sizes = (whole, ghosts, whole, hidden, above, hidden, whole, above, whole, ghosts, hidden)
+        return tuple(_empty(group) for group in sizes)
 
-        def zeros(sizes: Any) -> tuple[Array, ...]:
-            return tuple(np.zeros(size, np.int32) for size in sizes)
-
-        ghosts = n[1:-1] if online else n[2:]
-        return Cells(
-            u=zeros(n[1:]), v=zeros(ghosts), drive=zeros(n[1:]), fb=zeros(n[1:-1]), gd=zeros(n[2:]),
-            inh=zeros(n[1:-1]), p=zeros(n[1:]), pg=zeros(n[2:]), u_free=zeros(n[1:]), v_free=zeros(ghosts),
-            left=zeros(n[1:depth]),
-        )  # fmt: skip
-
-    def _traces(self) -> Traces:
+    def _traces(self) -> tuple[Arrays, ...]:
+        """The fields of `States` after biases."""
         n = self.network.layers
-
-        def zeros(sizes: Any) -> tuple[Array, ...]:
-            return tuple(np.zeros(size, np.int32) for size in sizes)
-
-        return Traces(
-            zeros(n[:-1]), zeros(n[1:]), zeros(n[2:]), zeros(n[1:-1]), zeros(n[2:]), np.zeros(0, np.int32)
-        )
+        return tuple(_empty(group) for group in (n[:-1], n[1:], n[2:], n[1:-1], n[2:]))
 
     def plastic(self, learning: IntegerLearning, halvings: int) -> Plastic:
         """What learns, with the learning rate halved so often."""
         grain = grain_of(learning, self.widths)
         fractions = np.array(self.formats.messages[:-1], np.int64)
         return Plastic(
-            bias=self.bias,
-            ghost_bias=self.ghost_bias,
             bias_pre=(1 << fractions) >> 1,
             bias_left=self.bias_left,
             **error_shifts(self.network, learning, self.formats, self.widths, halvings),
             grain=grain,
             y_limit=trace_limit(self.widths, grain),
+            x1_limit=(1 << self.widths.trace_bits) - 1,
             stochastic=learning.error_rounding == "stochastic",
             prediction=learning.rule == "prediction",
             learned=self.network.mechanism == "learned",
@@ -176,11 +191,12 @@ class IntegerNetwork:
         return np.ascontiguousarray(messages, dtype=kind)
 
     def trial(self, x: Array, target: Array) -> int:
-        """Both phases of one sample of messages `x (n_0,)`, with a target in states; `cells` hold the outcome."""
-        schedule = self.network.schedule
-        message, goal = np.asarray(x, np.int32), np.asarray(target, np.int32)
-        free, nudged = schedule.t_free_steps, schedule.t_nudge_steps
-        return trial(self.cells, self.net, message, goal, free, nudged, self.shifts)
+        """Both phases of one sample of messages `x (n_0,)`, with a target in states; `states` hold the outcome."""
+        return self._perform(x[None], WHOLE, targets=target[None])[0]
+
+    def free_phase(self, x: Array) -> None:
+        """The free phase alone."""
+        self._perform(x[None], FREE)
 
     def learn(
         self,
@@ -192,18 +208,20 @@ class IntegerNetwork:
         network: bool = True,
         shared: Array | None = None,
     ) -> tuple[int, int]:
-        """Trials number `first`.. of messages `x (count, n_0)`; see `learn_samples`. `network` is False while only
+        """Trials number `first`.. of messages `x (count, n_0)`; see `perform`. `network` is False while only
         ghosts learn; `shared (count, 5 L)` gives the numbers of rounding `shared`, -1 elsewhere.
         """
-        schedule = self.network.schedule
-        if shared is None:
-            shared = self._shared(learning, first, len(x))
-        goals = self.arith.array(np.eye(self.network.layers[-1])).astype(np.int32)
-        return learn_samples(
-            self.cells, self.net, self.spikes(x), labels, goals, schedule.t_free_steps,
-            schedule.t_nudge_steps, self.shifts, self.plastic(learning, halvings), self.traces,
-            rule_of(learning, self.widths), self.seed, first, shared, (1 << self.widths.trace_bits) - 1, network,
-        )  # fmt: skip
+        trials = WHOLE._replace(errors=True, learn=True, network=network, first=first)
+        steps, saturated, _ = self._perform(x, trials, (learning, halvings), shared, labels)
+        return steps, saturated
+
+    def outputs(self, x: Array) -> Array:
+        """u_L at the end of the free phase of messages `x (count, n_0)`: `(count, n_L)` states."""
+        return self._perform(x, FREE)[2]
+
+    def errors(self, learning: IntegerLearning, sample: int, halvings: int) -> None:
+        """Traces y in `states`, of a trial that has ended."""
+        self._perform(ANY, NOTHING._replace(errors=True, first=sample), (learning, halvings))
 
     def _shared(self, learning: IntegerLearning, first: int, count: int) -> Array:
         """One rounding number per trial and projection, or -1 where each synapse has its own."""
@@ -218,33 +236,64 @@ class IntegerNetwork:
 
     def reset(self, x: Array) -> None:
         """The first step of a trial with messages `x (n_0,)`."""
-        reset(self.cells, self.net, x, self.shifts)
+        self._perform(x[None], NOTHING._replace(reset=True))
 
     def step(self, target: Array | None) -> None:
         """A later step; `target (n_L,)` in states while there is one."""
-        cells = self.cells
-        step(cells, self.net, cells.u[-1] if target is None else target, target is not None, self.shifts)
+        if target is None:
+            self._perform(ANY, NOTHING._replace(free=1))
+        else:
+            self._perform(ANY, NOTHING._replace(nudged=1), targets=target[None])
 
     def keep_free(self) -> None:
         """The free phase has ended."""
-        keep_free(self.cells)
+        self._perform(ANY, NOTHING._replace(keep=True))
 
     def teach(
         self, learning: IntegerLearning, x: Array, sample: int, halvings: int, network: bool = True
     ) -> None:
         """The end of a trial of messages `x (n_0,)`: what `learn` does there."""
-        learn(
-            self.cells, self.net, x, self.shifts, self.plastic(learning, halvings), self.traces,
-            rule_of(learning, self.widths), self.seed, sample, self._shared(learning, sample, 1)[0],
-            (1 << self.widths.trace_bits) - 1, network,
-        )  # fmt: skip
+        trials = NOTHING._replace(errors=True, learn=True, network=network, first=sample)
+        self._perform(x[None], trials, (learning, halvings))
 
-    def outputs(self, x: Array) -> Array:
-        """u_L at the end of the free phase of messages `x (count, n_0)`: `(count, n_L)` states."""
-        out = np.empty((len(x), self.network.layers[-1]), np.int32)
-        free = self.network.schedule.t_free_steps
-        free_outputs(self.cells, self.net, self.spikes(x), free, self.shifts, out)
-        return out
+    def _perform(
+        self,
+        x: Array,
+        trials: Trials,
+        plan: tuple[IntegerLearning, int] | None = None,
+        shared: Array | None = None,
+        labels: Array | None = None,
+        targets: Array | None = None,
+    ) -> tuple[int, int, Array]:
+        """`perform` on messages `x (count, n_0)`: steps, traces at their limit, and u_L `(count, n_L)`.
+
+        `plan` is what is learned, and how often the rate is halved. Without labels, all are 0. Arguments are copied,
+        so that they are always writable and in order, and their types the same.
+        """
+        count, schedule = len(x), self.network.schedule
+        plastic, rule = STILL, NO_RULE
+        if plan is not None:
+            plastic, rule = self.plastic(*plan), rule_of(plan[0], self.widths)
+            shared = self._shared(plan[0], trials.first, count) if shared is None else shared
+        free, nudged = min(trials.free, schedule.t_free_steps - 1), min(trials.nudged, schedule.t_nudge_steps)
+        out = np.empty((count, self.network.layers[-1]), np.int32)
+        steps, saturated = perform(
+            self._memory,
+            self.shifts,
+            plastic,
+            rule,
+            trials._replace(free=free, nudged=nudged, seed=self.seed),
+            np.array(x, np.int32, order="C"),
+            np.array(np.zeros(count) if labels is None else labels, np.int64, order="C"),
+            np.array(self._goals if targets is None else targets, np.int32, order="C"),
+            np.array(np.zeros((count, 0)) if shared is None else shared, np.int64, order="C"),
+            out,
+        )
+        return steps, saturated, out
+
+
+def _empty(sizes: tuple[int, ...]) -> Arrays:
+    return tuple(np.zeros(size, np.int32) for size in sizes)
 
 
 def _mantissas(values: Array) -> Array:

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lavaghost.arithmetic import Array
-from lavaghost.engines.integer_kernels import trial
 from lavaghost.learning.integer import (
     pre_trace,
 )
-from lavaghost.learning.integer_kernels import Plastic, errors
+from lavaghost.learning.integer_kernels import Plastic
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
@@ -36,8 +35,7 @@ class Probe(NamedTuple):
 
 def probe(net: IntegerNetwork, learning: IntegerLearning, x: Array, labels: Array, halvings: int) -> Probe:
     """What messages `x (count, n_0)` would teach, both phases under the same weights; see `Probe`."""
-    plastic, cells, traces = net.plastic(learning, halvings), net.cells, net.traces
-    schedule, depth = net.network.schedule, net.network.depth
+    plastic, states, depth = net.plastic(learning, halvings), net.states, net.network.depth
     limit = (1 << net.widths.trace_bits) - 1
     goals = net.arith.array(np.eye(net.network.layers[-1])).astype(np.int32)
     pre = [np.empty((len(x), n)) for n in net.network.layers[:-1]]
@@ -46,15 +44,15 @@ def probe(net: IntegerNetwork, learning: IntegerLearning, x: Array, labels: Arra
     whole, left = np.zeros(depth - 1), np.zeros(depth - 1)
     for t in range(len(x)):
         message = x[t].astype(np.int32)
-        trial(cells, net.net, message, goals[0], schedule.t_free_steps, 0, net.shifts)
+        net.free_phase(message)
         for k in range(depth - 1):
-            whole[k] += np.square(cells.fb[k].astype(np.float64)).sum()
-            left[k] += np.square(cells.left[k].astype(np.float64)).sum()
+            whole[k] += np.square(states.fb[k].astype(np.float64)).sum()
+            left[k] += np.square(states.left[k].astype(np.float64)).sum()
         net.trial(message, goals[labels[t]])
-        errors(cells, net.shifts, plastic, traces, net.seed, PROBE_SAMPLE + t)
+        net.errors(learning, PROBE_SAMPLE + t, halvings)
         for k in range(depth):
-            pre[k][t] = pre_trace(message if k == 0 else cells.p[k - 1], net.widths)
-            sampled[k][t] = traces.y[k]
+            pre[k][t] = pre_trace(message if k == 0 else states.p[k - 1], net.widths)
+            sampled[k][t] = states.y[k]
             right = 2.0 ** (plastic.grain - plastic.error[k])
             expected[k][t] = np.clip(_error(net, k, plastic) * right, -plastic.y_limit, plastic.y_limit)
     size = np.where(whole > 0, whole, 1.0)
@@ -68,8 +66,8 @@ def probe(net: IntegerNetwork, learning: IntegerLearning, x: Array, labels: Arra
 
 def _error(net: IntegerNetwork, k: int, plastic: Plastic) -> Array:
     """The rule's error of layer k + 1 in the present cells, in states."""
-    past = net.cells.v[k - 1] if plastic.prediction and k > 0 else net.cells.u_free[k]
-    now = net.cells.u[k]
+    past = net.states.v[k - 1] if plastic.prediction and k > 0 else net.states.u_free[k]
+    now = net.states.u[k]
     if k == net.network.depth - 1:
         return now - past
     return np.clip(now, 0, net.shifts.r_max) - np.clip(past, 0, net.shifts.r_max)

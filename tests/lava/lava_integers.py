@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from lava_leaks import HANGING_S
 
 from lavaghost.lava_backend.phases import Clock
 from lavaghost.lava_backend.proc.ghost.process import ghost_network
@@ -72,5 +73,5 @@ def taught(
     source.x_out.connect(ghosts.x_in)
     source.y_out.connect(ghosts.y_in)
     source.nudge_out.connect(ghosts.nudge_in)
-    with Session(ghosts, configuration(model, fixed=True), timeout_s=20) as session:
+    with Session(ghosts, configuration(model, fixed=True), timeout_s=HANGING_S) as session:
         yield session, ghosts

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+HANGING_S = 600.0
+"""What is waited for longer than this will never come, however busy the machine."""
+
 
 def lava_children() -> list[psutil.Process]:
     """Child processes; not Python's resource tracker, of which there is one until the program ends."""
@@ -15,8 +18,8 @@ def lava_children() -> list[psutil.Process]:
 
 
 def port_threads() -> list[str]:
-    """Threads of Lava's ports, after a moment in which they may end."""
-    until = time.monotonic() + 1
+    """Threads of Lava's ports, when they have had time to end."""
+    until = time.monotonic() + HANGING_S
     while True:
         names = [thread.name for thread in threading.enumerate() if thread.name.endswith(".send")]
         if not names or time.monotonic() > until:

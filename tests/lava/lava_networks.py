@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from lava_leaks import HANGING_S
 
 from lavaghost.dynamics import Parameters, State, initial_parameters
 from lavaghost.lava_backend.phases import Clock
@@ -89,7 +90,7 @@ def taught(
     source.x_out.connect(ghosts.x_in)
     source.y_out.connect(ghosts.y_in)
     source.nudge_out.connect(ghosts.nudge_in)
-    with Session(ghosts, configuration(model), timeout_s=20) as session:
+    with Session(ghosts, configuration(model), timeout_s=HANGING_S) as session:
         yield session, ghosts
 
 

@@ -17,7 +17,7 @@ from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import train
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lava.magma.core.process.process import ProcessServer
-from lava_leaks import lava_children, open_files
+from lava_leaks import HANGING_S, lava_children, open_files
 from lava_networks import SAMPLES, network, parameters, plan, taught
 
 from lavaghost.errors import LavaError
@@ -25,9 +25,8 @@ from lavaghost.lava_backend.quiet import quiet
 from lavaghost.lava_backend.session import Session, configuration
 from lavaghost.learning.rules import Rule
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
-SOON_S = 2.0
 MODELS = ("fused", "decomposed")
 
 
@@ -39,7 +38,7 @@ def fault(kind: str) -> Any:
     if kind == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "hangs":
-        time.sleep(60)
+        time.sleep(2 * HANGING_S)
     return np.zeros((2, 3))  # has a wrong shape
 
 
@@ -58,11 +57,9 @@ def test_a_rule_that(kind, text, model, capfd):
     net = network()
     course = plan(net, Rule("faulty", lambda local: fault(kind)))
     with taught(net, parameters(net), course, model) as (session, _):
-        session.run(6, timeout_s=20)  # the seventh step is the first trial's last
-        start = time.monotonic()
+        session.run(6, timeout_s=HANGING_S)  # the seventh step is the first trial's last
         with pytest.raises(LavaError, match=text):
-            session.run(20, timeout_s=0.5 if kind == "hangs" else 20)
-        assert time.monotonic() - start < SOON_S + 0.5
+            session.run(20, timeout_s=0.5 if kind == "hangs" else HANGING_S)
         assert lava_children() == []
     assert capfd.readouterr() == ("", "")
 
@@ -71,23 +68,23 @@ def test_a_rule_that(kind, text, model, capfd):
 def test_a_target_at_the_wrong_time(model):
     net = network()
     with taught(net, parameters(net), None, model) as (session, ghosts):
-        session.run(4, timeout_s=20)  # a network without a course has free phases only
+        session.run(4, timeout_s=HANGING_S)  # a network without a course has free phases only
         assert session.get(ghosts.v_mem2).shape == (4,)
     with quiet():
         source: Any = SampleSource(samples=SAMPLES, trial_steps=7)
         ghosts = ghost_network(net, parameters(net), plan(net, "temporal"))
     source.s_out.connect(ghosts.x_in)
     with Session(ghosts, configuration(model)) as session:
-        session.run(4, timeout_s=20)
+        session.run(4, timeout_s=HANGING_S)
         with pytest.raises(LavaError, match="nudge_in is 0 in the nudged phase of trial 0; connect y_in"):
-            session.run(1, timeout_s=20)
+            session.run(1, timeout_s=HANGING_S)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_var_can_be_set_between_runs(model):
     net = network()
     with taught(net, parameters(net), plan(net, "temporal"), model) as (session, ghosts):
-        session.run(7, timeout_s=20)
+        session.run(7, timeout_s=HANGING_S)
         value = np.arange(9.0)
         session.set(ghosts.b1, value)
         np.testing.assert_array_equal(session.get(ghosts.b1), value)
@@ -99,7 +96,7 @@ def test_cycles_of_a_decomposed_network_leak_nothing():
 
     def cycle() -> None:
         with taught(net, parameters(net), course, "decomposed", export_after=[0]) as (session, ghosts):
-            session.run(7, timeout_s=20)
+            session.run(7, timeout_s=HANGING_S)
             session.receive(ghosts.params_out)
 
     cycle()
@@ -139,10 +136,10 @@ def test_ctrl_c_keeps_the_last_checkpoint(model, tmp_path: Path):
                     break
             os.killpg(program.pid, signal.SIGINT)
             program.stdout.read()
-            assert program.wait(timeout=10) == 130
+            assert program.wait(timeout=HANGING_S) == 130
         finally:
             program.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
-    until = time.monotonic() + SOON_S
+    until = time.monotonic() + HANGING_S
     while lava_children() and time.monotonic() < until:
         time.sleep(0.02)

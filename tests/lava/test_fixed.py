@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from lava_integers import LABELS, SAMPLES, course_of, integers_of, network, taught
+from lava_leaks import HANGING_S
 from lava_networks import KINDS, PAIRS, same_state
 
 from lavaghost.datasets import Dataset
@@ -23,7 +24,7 @@ from lavaghost.loihi import Loihi
 from lavaghost.spec import Network
 from lavaghost.widths import LoihiWidths
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 MODELS = ("fused", "decomposed")
 
@@ -39,7 +40,7 @@ def test_inference(hidden, mechanism, feedback, model):
             for step, (_, state) in enumerate(
                 Stepped(net, integers.arith).states(integers.params, SAMPLES[i : i + 1])
             ):
-                session.run(1, timeout_s=20)
+                session.run(1, timeout_s=HANGING_S)
                 same_state(session, ghosts, state, f"step {step} of trial {i}")
                 edges = [min(edges[0], state.v_mem[0].min()), max(edges[1], state.v_mem[0].max())]
                 if mechanism == "duplicate" and net.schedule.tau_steps == net.schedule.tau_ghost_steps:
@@ -67,10 +68,10 @@ def test_learning(hidden, mechanism, rule, feedback):
                 states = [s for _, s in engine.states(integers.params, SAMPLES[i : i + 1], goal)]
                 if i == 1:
                     for step, state in enumerate(states):
-                        session.run(1, timeout_s=20)
+                        session.run(1, timeout_s=HANGING_S)
                         same_state(session, ghosts, state, f"step {step} of trial {i}, {model}")
                 else:
-                    session.run(len(states), timeout_s=20)
+                    session.run(len(states), timeout_s=HANGING_S)
                     same_state(session, ghosts, states[-1], f"the end of trial {i}, {model}")
                 messages = arith.input(SAMPLES[i : i + 1])
                 integers.learn(course.learning, messages, LABELS[i : i + 1], *course.lesson(i))
@@ -81,9 +82,9 @@ def test_learning(hidden, mechanism, rule, feedback):
                 records.append(session.receive(ghosts.record_out))
             if model == "decomposed":
                 # a mirrored connection learns its second part in the reset that follows
-                session.run(1, timeout_s=20)
+                session.run(1, timeout_s=HANGING_S)
                 for k in range(1, net.depth):
-                    b = integers.net.bt[k - 1].T
+                    b = integers.mantissas.back[k - 1].T
                     np.testing.assert_array_equal(session.get(getattr(ghosts, f"B{k}")), b)
                     if mechanism == "duplicate":
                         np.testing.assert_array_equal(session.get(getattr(ghosts, f"I{k}")), b)

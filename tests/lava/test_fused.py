@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lava_leaks import HANGING_S
 
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.stepped import Stepped
@@ -15,7 +16,7 @@ from lavaghost.lava_backend.quiet import quiet
 from lavaghost.lava_backend.session import Session
 from lavaghost.spec import Network, Schedule
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(30), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 SAMPLES = np.random.default_rng(0).random((5, 12)).astype(np.float32)
 
@@ -64,7 +65,7 @@ def test_outputs_and_membranes_equal_the_stepped_engine(mechanism, feedback, hid
     highest, lowest = 0.0, 0.0
     with Session(ghosts) as session:
         for x in SAMPLES:
-            session.run(trial_steps, timeout_s=20)
+            session.run(trial_steps, timeout_s=HANGING_S)
             *_, (_, last) = Stepped(net).states(params, x[np.newaxis])
             for field in ("v_mem", "v_ghost"):
                 for k, membrane in enumerate(getattr(last, field), start=1):
@@ -104,7 +105,7 @@ def test_vars_show_the_connections_and_can_be_set():
         ghosts = ghost_network(net, params)
     source.s_out.connect(ghosts.x_in)
     with Session(ghosts) as session:
-        session.run(9, timeout_s=20)
+        session.run(9, timeout_s=HANGING_S)
         np.testing.assert_array_equal(session.get(ghosts.W1), params.weights[0])
         np.testing.assert_array_equal(session.get(ghosts.B2), params.weights[2].T)
         np.testing.assert_array_equal(session.get(ghosts.G2), params.weights[2])
@@ -116,7 +117,7 @@ def test_vars_show_the_connections_and_can_be_set():
         # what is tied or a copy follows
         np.testing.assert_array_equal(session.get(ghosts.B1), other.weights[1].T)
         np.testing.assert_array_equal(session.get(ghosts.c2), other.biases[2])
-        session.run(9, timeout_s=20)
+        session.run(9, timeout_s=HANGING_S)
         output = session.get(ghosts.v_mem3)
     np.testing.assert_array_equal(output, stepped(net, other, SAMPLES[:1])[0])
 
@@ -127,5 +128,5 @@ def test_every_depth_that_the_description_allows_has_a_class():
         process: Any = ghost_network(deepest, initial_parameters(deepest, 0))
     assert type(process) is CLASSES[MAX_HIDDEN, False]
     with Session(process) as session:  # nothing is connected: the input is zero
-        session.run(3, timeout_s=20)
+        session.run(3, timeout_s=HANGING_S)
         np.testing.assert_array_equal(session.get(process.vars.v_mem63), [0.0])

@@ -20,7 +20,7 @@ from lavaghost.learning.integer_spec import (
 )
 from lavaghost.widths import LoihiWidths
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.lava]
 
 WIDTHS = LoihiWidths()
 NONE = np.zeros(0, np.int32)
@@ -128,8 +128,8 @@ def test_every_bit_of_lavas_update(extreme, mantissa, exponent, shared, second):
             traces = [a.astype(np.int32) for a in (x1, y1, y2)]
             y_b = traces[2] if second else NONE
             columns, rows = before.astype(np.int16), np.ascontiguousarray(before.T).astype(np.int16)
-            learn_columns(columns, traces[0], traces[1], y_b, rule, np.uint32(0), int(q))
-            learn_rows(rows, traces[0], traces[1], y_b, rule, np.uint32(0), int(q))
+            learn_columns(columns.reshape(-1), traces[0], traces[1], y_b, rule, np.uint32(0), int(q))
+            learn_rows(rows.reshape(-1), traces[0], traces[1], y_b, rule, np.uint32(0), int(q))
             np.testing.assert_array_equal(columns, wanted)
             np.testing.assert_array_equal(rows.T, wanted)
     assert moved > 100  # it was worth comparing

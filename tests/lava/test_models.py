@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lava.proc.dense.process import Dense, LearningDense
+from lava_leaks import HANGING_S
 from lava_networks import KINDS, PAIRS, SAMPLES, TARGETS, network, parameters, plan, same_state, taught
 
 from lavaghost.dynamics import Parameters
@@ -15,7 +16,7 @@ from lavaghost.lava_backend.session import Session
 from lavaghost.learning.online import online_epoch
 from lavaghost.learning.rules import Rule
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 MODELS = ("fused", "decomposed")
 
@@ -34,7 +35,7 @@ def test_inference(hidden, mechanism, feedback, model):
     with taught(net, params, None, model) as (session, ghosts):
         for i in range(2):
             for step, (_, state) in enumerate(Stepped(net).states(params, SAMPLES[i : i + 1])):
-                session.run(1, timeout_s=20)
+                session.run(1, timeout_s=HANGING_S)
                 same_state(session, ghosts, state, f"step {step} of trial {i}")
                 edges = [min(edges[0], state.v_mem[0].min()), max(edges[1], state.v_mem[0].max())]
     assert edges[0] < 0  # both edges of the rate function were met
@@ -62,10 +63,10 @@ def test_learning(hidden, mechanism, rule, feedback):
                 states = [s for _, s in engine.states(expected, SAMPLES[i : i + 1], TARGETS[i : i + 1])]
                 if i == 1:
                     for step, state in enumerate(states):
-                        session.run(1, timeout_s=20)
+                        session.run(1, timeout_s=HANGING_S)
                         same_state(session, ghosts, state, f"step {step} of trial {i}, {model}")
                 else:
-                    session.run(len(states), timeout_s=20)
+                    session.run(len(states), timeout_s=HANGING_S)
                     same_state(session, ghosts, states[-1], f"the end of trial {i}, {model}")
                 online_epoch(course, expected, [(SAMPLES[i], TARGETS[i])], i)
                 found = unflat(net, session.receive(ghosts.params_out))
@@ -101,7 +102,7 @@ def test_what_learns_is_a_learning_dense_of_lava():
     for mechanism, feedback in itertools.product(("duplicate", "online"), ("tied", "random")):
         net = network(1, mechanism=mechanism, feedback=feedback)
         with taught(net, parameters(net), plan(net, "temporal"), "decomposed") as (session, ghosts):
-            session.run(1, timeout_s=20)
+            session.run(1, timeout_s=HANGING_S)
             parts = {n: p for n, p in vars(ghosts.procs).items() if isinstance(p, Dense)}
         kinds[mechanism, feedback] = {name for name, part in parts.items() if type(part) is LearningDense}
         assert all(type(part) in (Dense, LearningDense) for part in parts.values())
@@ -123,5 +124,5 @@ def test_mnist_size_and_a_rule_of_the_users_own():
     online_epoch(course, expected, zip(x[:2], y[:2], strict=True))
     for model in MODELS:
         with taught(net, params, course, model, x, y, export_after=[1]) as (session, ghosts):
-            session.run(2 * 7, timeout_s=30)
+            session.run(2 * 7, timeout_s=HANGING_S)
             same_parameters(unflat(net, session.receive(ghosts.params_out)), expected, model)

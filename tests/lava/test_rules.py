@@ -7,7 +7,7 @@ from lava.magma.core.learning.learning_rule import Loihi3FLearningRule
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.rules import Product, compile_rule, learning_rule, literal, split_step
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.lava]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from lavaghost.lava_backend import evaluate, runner
 from lavaghost.lava_backend.runner import default_timeout_s
 from lavaghost.spec import Network, Schedule
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(30), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 NET = Network(layers=(4, 5, 3), schedule=Schedule(t_free_steps=4, t_nudge_steps=1))
 PARAMS = initial_parameters(NET, 0)
@@ -31,18 +30,23 @@ def test_progress_does_not_change_the_result(monkeypatch):
 
 
 def test_interrupt():
+    """The first report is the last one."""
+    reports: list[int] = []
+
     def interrupt(done: int) -> None:
+        reports.append(done)
         os.kill(os.getpid(), signal.SIGINT)
 
-    start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         evaluate(NET, PARAMS, np.zeros((100_000, 4)), progress=interrupt)
-    assert time.monotonic() - start < 5
+    assert reports == [256]
 
 
 def test_time_out():
+    reports: list[int] = []
     with pytest.raises(LavaError, match=r"within the time-out of 0\.4 s"):
-        evaluate(NET, PARAMS, np.zeros((100_000, 4)), timeout_s=0.4)
+        evaluate(NET, PARAMS, np.zeros((100_000, 4)), timeout_s=0.4, progress=reports.append)
+    assert 100_000 not in reports
 
 
 def test_no_samples():

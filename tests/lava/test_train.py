@@ -1,7 +1,6 @@
 """Training on Lava is the online loop of the stepped engine, and learns what the equilibrium engine learns."""
 
 import itertools
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from lavaghost.learning.online import course, online_epoch
 from lavaghost.plots import layer_record
 from lavaghost.spec import Ghosts, Learning, Network, Schedule
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(90), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 SHORT = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
 
@@ -143,10 +142,14 @@ def test_a_run_that_diverges_says_so(digits):
 
 
 def test_time_out(digits):
-    start = time.monotonic()
+    """A run of fifty epochs ends before its first one does."""
+    rows: list[Any] = []
     with pytest.raises(LavaError, match=r"within the time-out of 0\.6 s"):
-        train(network(), online(epochs=50), digits, diagnostics=False, timeout_s=0.6)
-    assert time.monotonic() - start < 5
+        train(
+            network(), online(epochs=50), digits, diagnostics=False, timeout_s=0.6,
+            report=lambda done, total, row: rows.append(row),
+        )  # fmt: skip
+    assert not any(rows)
 
 
 @pytest.mark.parametrize(

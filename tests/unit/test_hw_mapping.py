@@ -306,17 +306,14 @@ def test_hardware_lists_sources(capsys) -> None:
 
 
 def test_a_large_network_maps_from_its_shapes() -> None:
-    """10^8 synapses without a weight: a few megabytes and well below seconds."""
-    import time
+    """10^8 synapses without a weight: in a few megabytes none of them was looked at."""
     import tracemalloc
 
     tracemalloc.start()
-    start = time.perf_counter()
     report = make(Network(layers=(10_000, 9_990, 10)), OHEO, "learning", Plan())
-    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert report.mapping.graph.synapses > 10**8
-    assert seconds < 5
     assert peak < 50e6
 
 

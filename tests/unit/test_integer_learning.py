@@ -71,8 +71,8 @@ def test_both_loops_equal_the_definition_with_a_number_per_synapse(weight_bits, 
     for second, ys in ((NONE, [y]), (traces[2], [y, y_b])):
         wanted = updated(w, x1, ys, q.reshape(7, 9), rule)
         columns, rows = w.astype(np.int16), np.ascontiguousarray(w.T).astype(np.int16)
-        learn_columns(columns, traces[0], traces[1], second, rule, key, -1)
-        learn_rows(rows, traces[0], traces[1], second, rule, key, -1)
+        learn_columns(columns.reshape(-1), traces[0], traces[1], second, rule, key, -1)
+        learn_rows(rows.reshape(-1), traces[0], traces[1], second, rule, key, -1)
         np.testing.assert_array_equal(columns, wanted)
         np.testing.assert_array_equal(rows.T, wanted)
         assert np.all(wanted % step == 0)

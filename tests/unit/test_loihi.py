@@ -162,10 +162,10 @@ def test_compiled_trials_equal_the_step_in_every_state(mechanism, feedback, laye
     np.testing.assert_array_equal(outputs, free.v_mem[-1])
     for t in range(4):
         integers.trial(integers.arith.input(x)[t], integers.arith.array(target)[t])
-        cells = integers.cells
-        pairs = [(cells.u_free, free.v_mem), (cells.v_free, free.v_ghost), (cells.u, nudged.v_mem)]
-        pairs += [(cells.v, nudged.v_ghost), (cells.drive, nudged.drive), (cells.fb, nudged.feedback)]
-        pairs += [(cells.inh, nudged.inhibition)]
+        states = integers.states
+        pairs = [(states.u_free, free.v_mem), (states.v_free, free.v_ghost), (states.u, nudged.v_mem)]
+        pairs += [(states.v, nudged.v_ghost), (states.drive, nudged.drive), (states.fb, nudged.feedback)]
+        pairs += [(states.inh, nudged.inhibition)]
         for found, wanted in pairs:
             for a, b in zip(found, wanted, strict=True):
                 np.testing.assert_array_equal(a, b[t])
@@ -180,7 +180,7 @@ def test_a_phase_that_ends_early_has_not_changed_anything(mechanism):
         formats = default_formats(net)
         integers = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
         computed = integers.trial(np.arange(6) * 20, ARITH.array([1.0, 0.0, 0.0]))
-        found.append((computed, [a.tolist() for a in (*integers.cells.u, *integers.cells.v)]))
+        found.append((computed, [a.tolist() for a in (*integers.states.u, *integers.states.v)]))
     assert found[0] == found[1]
     assert found[0][0] < 60
 

@@ -44,7 +44,6 @@ def test_all_four_runtimes_are_named(target):
 
 
 @pytest.mark.foreign
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("runtime", FOREIGN)
 def test_foreign_runtimes_agree(tmp_path, runtime):
     """Each once on every kind of file, three layers deep, negative inputs and a saturation among them."""
@@ -58,7 +57,6 @@ def test_foreign_runtimes_agree(tmp_path, runtime):
 
 
 @pytest.mark.foreign
-@pytest.mark.timeout(600)
 def test_a_foreign_runtime_tells_a_wrong_file(tmp_path):
     trained, other = trained_network(), trained_network(seed=1)
     raw = samples(trained, 20)

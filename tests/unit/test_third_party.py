@@ -22,7 +22,7 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_w
 CLI = "from lavaghost.cli import main; main()"
 
 
-def python(*arguments: str, cwd: Path = ROOT, path: Path | None = None, timeout: float = 100) -> str:
+def python(*arguments: str, cwd: Path = ROOT, path: Path | None = None, timeout: float = 1000) -> str:
     """Run Python, with `path` as one more folder of installed packages."""
     environment = dict(os.environ) | ({} if path is None else {"PYTHONPATH": str(path)})
     done = subprocess.run(
@@ -91,9 +91,11 @@ int main(void) {
     )
     cc = shutil.which("cc") or ""
     flags = ["-std=c99", "-Wall", "-Werror", "-O1", "main.c", "-o", "main"]
-    subprocess.run([cc, *flags], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([cc, *flags], cwd=tmp_path, check=True, timeout=1000)
     raw = np.random.default_rng(0).integers(0, 256, (200, 6)).astype(np.float32)
-    done = subprocess.run([tmp_path / "main"], input=raw.tobytes(), capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [tmp_path / "main"], input=raw.tobytes(), capture_output=True, check=True, timeout=1000
+    )
     found = np.frombuffer(done.stdout, np.float32).reshape(200, 3)
     expected = float_expected(TrainedNetwork.load(model), raw)
     assert np.all(np.abs(found - expected.logits) <= expected.tolerance)

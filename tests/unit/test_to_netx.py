@@ -129,7 +129,6 @@ def test_states_that_leave_their_bits_are_refused(tmp_path):
 
 
 @pytest.mark.foreign
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_lava_computes_the_same_integers(kind, tmp_path):
     """Three layers deep, so that rounded messages and resets of several layers count; 6 samples."""

@@ -341,7 +341,6 @@ BAD_TEXTS = {
 
 
 @pytest.mark.parametrize("name", BAD_TEXTS)
-@pytest.mark.timeout(20)
 def test_what_is_no_manifest_is_refused(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content, said = BAD_TEXTS[name]

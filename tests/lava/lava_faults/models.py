@@ -37,7 +37,7 @@ class PySender(PyLoihiProcessModel):
         if self.fault == "killed_in_init":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "slow_init":
-            time.sleep(60)
+            time.sleep(10**5)
 
     def run_spk(self) -> None:
         self.count += 1
@@ -60,7 +60,7 @@ class PySender(PyLoihiProcessModel):
             print("last words", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "slow":
-            time.sleep(60)
+            time.sleep(10**5)
 
 
 @implements(proc=Receiver, protocol=LoihiProtocol)

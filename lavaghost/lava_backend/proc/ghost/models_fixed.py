@@ -55,8 +55,8 @@ class FixedGhostModel(Seeing):
         if phase.free_end:
             integers.keep_free()
             if self.record:
-                self.whole = [f.astype(np.int64) for f in integers.cells.fb]
-        self.r_out.send(integers.cells.u[-1])
+                self.whole = [f.astype(np.int64) for f in integers.states.fb]
+        self.r_out.send(integers.states.u[-1])
         if phase.end and self.course is not None:
             self._teach(self.course, integers, x, phase)
 
@@ -70,13 +70,13 @@ class FixedGhostModel(Seeing):
             self.params_out.send(flat(integers.integers).astype(np.int32, copy=False))
 
     def _recorded(self, k: int, integers: IntegerNetwork) -> Array:
-        cells = integers.cells
-        pair = (cells.u_free[k - 1], cells.u[k - 1])
+        states = integers.states
+        pair = (states.u_free[k - 1], states.u[k - 1])
         free, now = (rate(u[np.newaxis].astype(np.int64), self.network, k, self.arith) for u in pair)
         feedback = inhibition = None
         if k < self.network.depth:
             feedback = self.whole[k - 1][np.newaxis]
-            inhibition = feedback - cells.left[k - 1]
+            inhibition = feedback - states.left[k - 1]
         return layer_record(self.arith, free, now, feedback, inhibition)
 
     def on_var_update(self) -> None:
@@ -92,7 +92,7 @@ class FixedGhostModel(Seeing):
         params = real_parameters(Parameters.from_named(self.network, owned), self.arith)
         seed = 0 if self.course is None else self.course.learning.seed
         integers = IntegerNetwork(self.network, self.arith.formats, self.arith.widths, params, seed)
-        for letters, group in (("v_mem", integers.cells.u), ("v_ghost", integers.cells.v)):
+        for letters, group in (("v_mem", integers.states.u), ("v_ghost", integers.states.v)):
             for k, membrane in enumerate(group, start=1):
                 setattr(self, f"{letters}{k}", membrane)  # the very array, which each step changes
         self._show(integers)
@@ -100,14 +100,14 @@ class FixedGhostModel(Seeing):
 
     def _show(self, integers: IntegerNetwork) -> None:
         """Bring the Vars of connections up to date."""
-        net = integers.net
+        held, states = integers.mantissas, integers.states
         shown = {
-            "W": (net.w1t.T, *net.ws),
-            "b": net.b,
-            "B": [b.T for b in net.bt],
+            "W": (held.w[0].T, *held.w[1:]),
+            "b": states.b,
+            "B": [b.T for b in held.back],
         }
         if self.network.mechanism != "online":
-            shown |= {"G": net.g, "c": net.c, "I": [i.T for i in net.it]}
+            shown |= {"G": held.g, "c": states.c, "I": [i.T for i in held.inhibit]}
         for letter, group in shown.items():
             for k, array in enumerate(group, start=1):
                 np.copyto(getattr(self, f"{letter}{k}"), array)
