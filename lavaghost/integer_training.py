@@ -16,6 +16,7 @@ import numpy as np
 from lavaghost import checkpoint
 from lavaghost.checkpoint import load_checkpoint, save_checkpoint
 from lavaghost.datasets import Dataset
+from lavaghost.inputs import inputs_record
 from lavaghost.learning.diagnostics import backprop_gradient, cosine, norms
 from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
 from lavaghost.learning.integer_online import PRETRAINING
@@ -174,6 +175,7 @@ def as_trained(
             "history": run.history[:: -(-len(run.history) // ROWS)],
             "integer": {"widths": asdict(widths), "formats": formats._asdict()},
             "integer_learning": learning.model_dump(),
+            "inputs": inputs_record(data),
         },
     )
 

@@ -19,10 +19,11 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from lavaghost.config import RunConfig, integer_run
-from lavaghost.datasets import Dataset, load
+from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.errors import SpecError
 from lavaghost.evaluation import integer_form
 from lavaghost.files import write_atomic
+from lavaghost.inputs import scaled_for, unsigned_for
 from lavaghost.integer_training import measure, train_integers
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.learning.integer_spec import (
@@ -128,6 +129,11 @@ def run_study(
     todo = points(study)
     jobs = min(len(todo), jobs or os.cpu_count() or 1)
     data, stop = load(dataset), Event()
+    warn_of(data)
+    if isinstance(subject, TrainedNetwork):
+        subject, data = unsigned_for(subject, scaled_for(subject, data))
+    else:
+        data = for_training(unsigned(data))
     report(0, len(todo))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(_one, subject, data, point, stop) for point in todo]

@@ -25,6 +25,7 @@ ROOMS = (
     "manifest",
     "weights",
     "trained",
+    "inputs",
     "checkpoint",
     "training",
     "integer_training",

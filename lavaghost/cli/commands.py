@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import click
 
 from lavaghost import __version__, spec
-from lavaghost.cli.console import bar, check_writable, emit
+from lavaghost.cli.console import bar, check_writable, emit, emit_with_classes
 from lavaghost.lava_backend.available import require_lava
 
 PATH = click.Path(path_type=Path)
@@ -74,7 +74,8 @@ def evaluate(
     x, y = data.x_test[:limit], data.y_test[:limit]
     with bar(engine, len(x)) as progress:
         found = run(trained, x, y, engine, progress.update, lava_model, arithmetic)
-    emit(found.as_json(), as_json, f"{data.name} in the {engine} engine")
+    title = f"{data.name} in the {engine} engine"
+    emit_with_classes({**found.as_json(), **found.classes(y)}, as_json, title, trained.labels)
 
 
 @cli.command()

@@ -8,7 +8,7 @@ import click
 
 from lavaghost import spec
 from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, json_option
-from lavaghost.cli.console import bar, check_writable, emit, percent
+from lavaghost.cli.console import bar, check_writable, emit_with_classes, percent
 from lavaghost.config import RunConfig, engine_of, integer_run, read_config
 from lavaghost.errors import SpecError
 from lavaghost.lava_backend.available import require_lava
@@ -90,8 +90,9 @@ def train(
 
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
-    from lavaghost.datasets import load
-    from lavaghost.pipeline import OnLava, check_start, scaled_for, train_and_save, train_integers_and_save
+    from lavaghost.datasets import load, unsigned, warn_of
+    from lavaghost.inputs import scaled_for
+    from lavaghost.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
     from lavaghost.trained import TrainedNetwork
     from lavaghost.training import check_data
 
@@ -99,6 +100,11 @@ def train(
     run = read_config(config, _overrides(options), _defaults(start))
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
+    warn_of(data)
+    if start is not None:
+        data = scaled_for(start, data)
+    elif integers:
+        data = unsigned(data)
     widths = _widths(chip, state_fraction, run)
     network, integer = run.network_for(data.n_inputs, data.n_classes), run.integer
     if integers:
@@ -112,7 +118,6 @@ def train(
                 "arithmetic loihi learns from scratch; train --from in float, then lavaghost quantize"
             )
         check_start(network, run.learning, start)
-        data = scaled_for(start, data)
     if engine == "lava":
         require_lava()
     elif limit is not None or record is not None:
@@ -140,7 +145,7 @@ def train(
         else:
             trained, path = train_and_save(network, run.learning, data, out, start=start, **common)
     values = {**trained.record["result"], "arithmetic": run.arithmetic, "model": str(path)}
-    emit(values, as_json, f"{data.name}, {network.layers}")
+    emit_with_classes(values, as_json, f"{data.name}, {network.layers}", trained.labels)
 
 
 def _widths(chip: str | None, state_fraction: int | None, run: RunConfig) -> LoihiWidths:

@@ -62,7 +62,10 @@ def load_npz(path: Path) -> Dataset:
         name=path.stem,
         n_classes=class_count(arrays["y_train"]),
         scale=1 / MAX_BYTE if True in is_byte else 1.0,
-        **arrays,
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"],
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
     )
 
 
