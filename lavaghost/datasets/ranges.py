@@ -62,7 +62,7 @@ def range_of(x: Array, channels: int = 1) -> Range:
     low, high = float(x.min()), float(x.max())
     if channels == 2:
         half = x.shape[1] // 2
-        low, high = -float(x[:, half:].max()), float(x[:, :half].max())
+        low, high = 0.0 - float(x[:, half:].max()), float(x[:, :half].max())
     # of some samples where they are many: what is asked for is a magnitude
     some = x[:: 1 + x.size // MANY]
     rms = float(np.sqrt(np.square(some, dtype=np.float64).mean() * channels))
