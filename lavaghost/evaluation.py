@@ -17,6 +17,8 @@ from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import Formats, LoihiWidths
 
 BATCH = 250
+SAME = 1e-5
+"""Outputs this near to each other, of the largest, are the same: a batch rounds its samples in different orders."""
 MAX_CONFUSION = 50
 """Most classes of which a confusion matrix is given: 2500 counts."""
 
@@ -75,7 +77,7 @@ def class_figures(predicted: Array, y: Array, n_classes: int) -> dict[str, Any]:
 def warn_of_dead(trained: TrainedNetwork, found: Array) -> None:
     """Warn if outputs `found (samples, n_L)` are the same for all samples, or if no error reaches a hidden layer."""
     remedy = "train anew with inputs that fill 0..1 or are standardised, a lower learning.eta, or another seed"
-    if len(found) > 1 and (found == found[0]).all():
+    if len(found) > 1 and np.ptp(found, axis=0).max() <= SAME * np.abs(found).max():
         warn(f"the network is dead: it gives the same outputs for all {len(found)} samples; {remedy}")
     if trained.learning.method == "frozen":
         return

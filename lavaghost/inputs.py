@@ -14,6 +14,7 @@ import numpy as np
 from lavaghost.datasets import Dataset, Range, range_of, scaled_to, two_channels, unsigned
 from lavaghost.errors import SpecError, warn
 from lavaghost.trained import TrainedNetwork
+from lavaghost.training import check_data
 
 UNIT_RANGE = Range(0.0, 1.0, 0.5)
 """Of a network whose record does not say it, and which scales its raw samples: bytes and ink fill 0..1."""
@@ -27,11 +28,13 @@ def inputs_record(data: Dataset) -> dict[str, Any]:
 def scaled_for(trained: TrainedNetwork, data: Dataset) -> Dataset:
     """`data` as rates of `trained`, in its scale and its channels.
 
-    Raises `SpecError`, with both ranges and scales, for samples that the network cannot have been trained on.
+    Raises `SpecError` for other sizes, and, with both ranges and scales, for samples of another kind than those that
+    the network was trained on.
     """
     seen, channels = _seen(trained)
     if channels == 2 and data.channels == 1 and 2 * data.n_inputs == trained.network.layers[0]:
         data = two_channels(data)
+    check_data(trained.network, data)
     return _scaled(trained, data, seen)
 
 

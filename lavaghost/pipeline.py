@@ -19,7 +19,7 @@ from lavaghost.learning.integer_spec import IntegerLearning, default_formats
 from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
-from lavaghost.training import ROWS, Report, Trained, check_data, train
+from lavaghost.training import ROWS, Report, Trained, train
 from lavaghost.verify import Agreement, Cell, run_all, verify
 from lavaghost.widths import DEFAULT, LoihiWidths
 
@@ -137,9 +137,7 @@ def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
     trained = TrainedNetwork.load(model)
     data = load(dataset)
     warn_of(data)
-    data = scaled_for(trained, data)
-    check_data(trained.network, data)
-    return trained, data
+    return trained, scaled_for(trained, data)
 
 
 def import_network(source: Path, dataset: str | None = None, scaled: bool = False) -> TrainedNetwork:

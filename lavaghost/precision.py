@@ -128,12 +128,7 @@ def run_study(
     """The rows of `study`, in the order of its grid, on `jobs` threads (as many as cores unless told otherwise)."""
     todo = points(study)
     jobs = min(len(todo), jobs or os.cpu_count() or 1)
-    data, stop = load(dataset), Event()
-    warn_of(data)
-    if isinstance(subject, TrainedNetwork):
-        subject, data = unsigned_for(subject, scaled_for(subject, data))
-    else:
-        data = for_training(unsigned(data))
+    (subject, data), stop = with_data(subject, dataset), Event()
     report(0, len(todo))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(_one, subject, data, point, stop) for point in todo]
@@ -152,6 +147,15 @@ def _one(subject: RunConfig | TrainedNetwork, data: Dataset, point: Point, stop:
     if isinstance(subject, TrainedNetwork):
         return held(replace(subject, record={}), data, point)
     return learn(subject, data, point, stop)
+
+
+def with_data(subject: RunConfig | TrainedNetwork, dataset: str) -> tuple[RunConfig | TrainedNetwork, Dataset]:
+    """The subject and its data set, brought together. Raises `DataError` or `SpecError` before anything runs."""
+    data = load(dataset)
+    warn_of(data)
+    if isinstance(subject, TrainedNetwork):
+        return unsigned_for(subject, scaled_for(subject, data))
+    return subject, for_training(unsigned(data))
 
 
 def write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:

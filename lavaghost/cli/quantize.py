@@ -110,9 +110,8 @@ def precision(
     saved network (model.yaml), which is quantised at every point.
     """
     from lavaghost.config import read_config
-    from lavaghost.datasets import load
     from lavaghost.plots import against_bits
-    from lavaghost.precision import Study, points, run_study, smallest, write_table
+    from lavaghost.precision import Study, points, run_study, smallest, with_data, write_table
     from lavaghost.spec import parse
     from lavaghost.trained import MANIFEST_NAME, TrainedNetwork
 
@@ -126,7 +125,7 @@ def precision(
         overrides: dict[str, Any] = {} if epochs is None else {"learning": {"epochs": epochs}}
         found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
         source = found.dataset
-    load(source)  # refused here, before anything runs
+    with_data(found, source)  # refused here, before anything runs
     check_writable(out)
     with bar("precision", None) as progress:
         rows = run_study(found, source, study, jobs, progress.update)

@@ -13,7 +13,7 @@ from lavaghost.datasets.channels import two_channels, unsigned
 from lavaghost.datasets.dataset import Dataset, raw_samples
 from lavaghost.datasets.digits import load_digits
 from lavaghost.datasets.idx import load_idx
-from lavaghost.datasets.layout import one_line
+from lavaghost.datasets.layout import in_python
 from lavaghost.datasets.npz import load_npz
 from lavaghost.datasets.quality import warn_of
 from lavaghost.datasets.ranges import Range, for_training, range_of, scaled_to
@@ -62,5 +62,5 @@ def load(source: str | Path) -> Dataset:
     if path.suffix.lower() == ".npz":
         return load_npz(path)
     what = "is not one that can be read" if exists else "does not exist"
-    python = [f"in Python: {one_line(path)}"] if exists else []
+    python = [in_python(path)] if exists else []
     raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED, *python]))

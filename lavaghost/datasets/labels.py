@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 def label_remedy(name: str, dtype: np.dtype, shape: tuple[int, ...], values: NDArray | None) -> str:
     """What makes class numbers of labels of `dtype` and `shape`; `values` where they are numbers that were read."""
     if dtype.kind in "US" or dtype.hasobject:
+        if name == "y_test":
+            return "in the numbering of y_train"
         return (
             "classes, y_train = np.unique(y_train.astype(str), return_inverse=True); "
             "y_test = np.searchsorted(classes, y_test.astype(str))"

@@ -54,8 +54,14 @@ INPUTS = (
 LABELS = ("y", "label", "labels", "lbl", "target", "targets", "class", "classes", "output", "outputs")
 
 
-def one_line(path: Path) -> str:
-    """Python that makes a data set of the file `path`, as far as its kind is known."""
+def in_python(path: Path) -> str:
+    """One line of Python, introduced, that makes a data set of the file `path`, as far as its kind is known."""
+    line = _line(path)
+    table = ", the class in the last column" if "a[:, -1]" in line else ""
+    return f"in Python{table}: {line}"
+
+
+def _line(path: Path) -> str:
     suffixes = [s.lower() for s in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] in PACKED
     kind = suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else ""

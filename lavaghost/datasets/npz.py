@@ -74,14 +74,14 @@ def load_npz(path: Path) -> Dataset:
 def _key_faults(path: Path, keys: list[str]) -> list[str]:
     faults = []
     if missing := [key for key in ARRAYS if key not in keys]:
-        line = renamed(path, keys)
-        python = f", in Python: {line}" if line else ""
-        faults.append(f"array(s) missing: {', '.join(missing)}; store {', '.join(ARRAYS)}{python}")
+        faults.append(f"array(s) missing: {', '.join(missing)}; store {', '.join(ARRAYS)}")
     if extra := sorted({repr(key) for key in keys if key not in ARRAYS}):
         shown = ", ".join(extra[:5]) + (f" and {len(extra) - 5} more" if len(extra) > 5 else "")
         faults.append(f"unknown array(s) {shown}; store only {', '.join(ARRAYS)}")
     if twice := [key for key in ARRAYS if keys.count(key) > 1]:
         faults.append(f"array(s) stored twice: {', '.join(twice)}; store each once")
+    if missing and (line := renamed(path, keys)):
+        faults.append(f"in Python: {line}")
     return faults
 
 
