@@ -81,6 +81,11 @@ def _seen(trained: TrainedNetwork) -> tuple[Range | None, int]:
         return usual, 1
 
 
+def range_seen(trained: TrainedNetwork) -> Range | None:
+    """The range of the rates that a network was trained on, if its record says it."""
+    return _seen(trained)[0] if "inputs" in trained.record else None
+
+
 def unsigned_for(trained: TrainedNetwork, data: Dataset) -> tuple[TrainedNetwork, Dataset]:
     """Network and data for spikes that have no sign: both in two channels if the data go below 0, with a warning.
 

@@ -13,9 +13,9 @@ from lavaghost.datasets import Dataset, for_training, load, warn_of
 from lavaghost.errors import SpecError, join_faults
 from lavaghost.evaluation import class_figures, integer_outputs, outputs, warn_of_dead
 from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.inputs import inputs_record, scaled_for
-from lavaghost.integer_training import as_trained, train_integers
-from lavaghost.learning.integer_spec import IntegerLearning, default_formats
+from lavaghost.inputs import inputs_record, range_seen, scaled_for
+from lavaghost.integer_training import as_trained, formats_for, train_integers
+from lavaghost.learning.integer_spec import IntegerLearning
 from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
@@ -100,7 +100,7 @@ def train_integers_and_save(
         run = lava_backend.train_integers(network, learning, data, widths=widths, **asdict(on_lava), **common)
     else:
         run = train_integers(network, learning, data, widths=widths, **common)
-    form = (default_formats(network, widths), widths)
+    form = (formats_for(network, data, widths), widths)
     trained = as_trained(network, learning, data, run, form, engine)
     return _saved(trained, run, data, integer_outputs(trained, data.x_test), out, "integers", on_lava)
 
@@ -211,6 +211,7 @@ def describe(trained: TrainedNetwork) -> dict[str, Any]:
         "seed": learning.seed,
         "dataset": trained.dataset,
         "input_scale": trained.input_scale,
+        "input_range": str(seen) if (seen := range_seen(trained)) else "unknown",
         "labels": list(trained.labels),
         **{
             k: v
