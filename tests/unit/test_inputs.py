@@ -1,6 +1,8 @@
 """The same images in other numbers: one answer, or one line that names both scales; and what is warned of in data."""
 
 import json
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from lavaghost.cli import run
+from lavaghost.cli.console import emit_with_classes
 from lavaghost.datasets import Dataset, Range, for_training, load, range_of, unsigned, warn_of
 from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
 from lavaghost.errors import DataError, LavaGhostWarning, SpecError
-from lavaghost.evaluation import outputs
+from lavaghost.evaluation import class_figures, outputs
 from lavaghost.inputs import inputs_record, scaled_for, unsigned_for
+from lavaghost.integer_training import formats_for
+from lavaghost.learning.integer_spec import default_formats
+from lavaghost.loihi import Loihi
 from lavaghost.spec import Learning, Network
 from lavaghost.trained import TrainedNetwork
+from lavaghost.widths import DEFAULT
 
 TRAIN = ["--layers", "16", "--epochs", "3", "--no-diagnostics"]
 
@@ -336,8 +343,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_most_likely_not_meant_is_warned_of(case: str) -> None:
     fields, text = BAD[case]
-    with pytest.warns(LavaGhostWarning, match=text):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         warn_of(data(**fields))
+    assert [re.search(text, str(w.message)) is not None for w in caught].count(True) == 1
+    assert all(w.category is LavaGhostWarning for w in caught)
 
 
 def test_ten_times_as_many_samples_and_one_sample_are_not_warned_of() -> None:
@@ -386,6 +396,37 @@ def test_recall_and_confusion_stand_beside_accuracy(
         assert any("142 training samples of class 0 and 7 of class 1" in w for w in values["warnings"])
     assert run(["evaluate", out, "--dataset", str(file)]) == 0
     assert "Recall of each class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_classes", [3, 50, 51, 1000])
+def test_the_figures_of_each_class_stay_bounded(n_classes: int) -> None:
+    rng = np.random.default_rng(n_classes)
+    y, predicted = rng.integers(0, n_classes, (2, 4 * n_classes))
+    y[y == 1] = 0  # a class that the test set lacks
+    found = class_figures(predicted, y, n_classes)
+    assert (found["class_counts"][1], found["recall"][1]) == (0, None)
+    for k in (0, 2, n_classes - 1):
+        assert found["class_counts"][k] == (y == k).sum()
+        assert found["recall"][k] is None or found["recall"][k] == np.mean(predicted[y == k] == k)
+    assert ("confusion" in found) == (n_classes <= 50)
+    if n_classes == 3:
+        expected = [[int(((y == i) & (predicted == j)).sum()) for j in range(3)] for i in range(3)]
+        assert found["confusion"] == expected
+
+
+def test_a_table_of_many_classes_has_the_lowest_recalls(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {
+        "accuracy": 0.5,
+        "class_counts": [10] * 40,
+        "recall": [k / 40 for k in range(40)],
+        "confusion": [[7]],
+    }
+    emit_with_classes(values, False, "many", tuple(range(100, 140)))
+    text = capsys.readouterr().err
+    assert "The 10 lowest recalls of 40" in text
+    assert "109" in text
+    assert "110" not in text
+    assert "confusion" not in text
 
 
 # ---------------------------------------------------------------- signed inputs in integers
@@ -445,10 +486,19 @@ def test_signed_inputs_are_learned_in_integers(
     assert result(capsys, [*arguments, "--resume"])["cosines"] == found["cosines"]
 
 
-def test_one_channel_in_integers_names_two(digits: Dataset) -> None:
-    from lavaghost.learning.integer_spec import default_formats
-    from lavaghost.loihi import Loihi
+@pytest.mark.parametrize(
+    ("largest", "fraction"), [(0.1, 7), (1.0, 7), (1.98, 7), (2.0, 6), (3.9, 6), (31.0, 3)]
+)
+def test_no_input_saturates_when_learning_in_integers(largest: float, fraction: int) -> None:
+    physics, given = Network(layers=(5, 3, 2)), data(GRID * largest)
+    formats = formats_for(physics, given, DEFAULT)
+    assert formats.messages[0] == fraction
+    assert formats._replace(messages=(7, *formats.messages[1:])) == default_formats(physics)
+    top = float(np.percentile(given.x_train, 99.9))
+    assert abs(Loihi(formats).input(np.array([[top]]))[0, 0] * 2.0**-fraction - top) <= 2.0 ** -(fraction + 1)
 
+
+def test_one_channel_in_integers_names_two() -> None:
     arith = Loihi(default_formats(Network(layers=(4, 3, 2))))
     with pytest.raises(SpecError, match=r"give rates of 0 and above, or two channels, (.*)") as info:
         arith.input(np.array([[0.5, -0.5, 0.0, 1.0]]))
