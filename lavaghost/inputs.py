@@ -44,6 +44,8 @@ def _scaled(trained: TrainedNetwork, data: Dataset, seen: Range | None) -> Datas
     if seen is None and not same:
         if "imported" not in trained.record:
             raise SpecError(_unlike(trained, data, found, "a range that its record does not name"))
+        if scale != 1 and found.like(UNIT_RANGE) and not found.times(scale / data.scale).like(UNIT_RANGE):
+            return replace(data, scale=scale)
         warn(
             f"the network was imported without a data set, so it gets raw samples of {data.name}, "
             f"{found.times(1 / data.scale)}; if it was trained on scaled ones, {found}, import it with --dataset "
@@ -71,7 +73,7 @@ def _unlike(trained: TrainedNetwork, data: Dataset, found: Range, seen: str) -> 
 def _seen(trained: TrainedNetwork) -> tuple[Range | None, int]:
     """The range of the rates that a network was trained on, as far as is known, and its channels."""
     kept = trained.record.get("inputs")
-    usual = None if trained.input_scale == 1.0 else UNIT_RANGE
+    usual = None if trained.input_scale == 1.0 or "imported" in trained.record else UNIT_RANGE
     try:
         if not isinstance(kept, Mapping):
             return usual, 1

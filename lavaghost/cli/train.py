@@ -90,7 +90,7 @@ def train(
 
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
-    from lavaghost.datasets import load, unsigned, warn_of
+    from lavaghost.datasets import for_training, load, unsigned, warn_of
     from lavaghost.inputs import scaled_for
     from lavaghost.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
     from lavaghost.trained import TrainedNetwork
@@ -101,10 +101,9 @@ def train(
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
     warn_of(data)
-    if start is not None:
-        data = scaled_for(start, data)
-    elif integers:
+    if integers and start is None:
         data = unsigned(data)
+    data = for_training(data) if start is None else scaled_for(start, data)
     widths = _widths(chip, state_fraction, run)
     network, integer = run.network_for(data.n_inputs, data.n_classes), run.integer
     if integers:

@@ -230,6 +230,21 @@ def test_without_a_recorded_range_bytes_and_ink_fill_the_unit_range(
         scaled_for(network(1.0, {}), digits)
 
 
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 16.0), (2.0, 32.0), (1 / 16, 1.0), (1 / 255, 1.0)])
+def test_a_network_imported_without_a_data_set_takes_raw_samples(
+    digits: Dataset, scale: float, expected: float
+) -> None:
+    imported = network(scale, {"imported": {}})
+    if scale < 1:
+        # a factor of the file's own that makes 0..1 of bytes: these are in 0..1 already
+        assert scaled_for(imported, digits).x_test.max() == expected
+        return
+    with pytest.warns(
+        LavaGhostWarning, match=r"raw samples of digits, 0\.\.16; if .* 0\.\.1, import it with --dataset"
+    ):
+        assert scaled_for(imported, digits).x_test.max() == expected
+
+
 @pytest.mark.parametrize(
     "record",
     [{"inputs": 3}, {"inputs": {"low": 0}}, {"inputs": {"low": "a", "high": 1, "rms": 1, "channels": 1}}],
