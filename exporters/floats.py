@@ -10,10 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lavaghost.arithmetic import Array
+from lavaghost.datasets import raw_samples
 from lavaghost.dynamics.parameters import Parameters
 from lavaghost.exporters.base import Expected
 from lavaghost.spec import Network
 from lavaghost.trained import TrainedNetwork
+
+__all__ = ["float_expected", "raw_samples", "rounding", "scaled"]
 
 UNIT = 2.0**-24
 """Unit roundoff of float32, round to nearest."""
@@ -21,8 +24,6 @@ TINY = float(np.finfo(np.float32).tiny)
 """What a product may lose when it underflows, or when a runtime flushes denormals to zero."""
 LAMBDA = 8.0
 """Standard deviations of rounding that are tolerated: one logit in 1e13 has more by chance."""
-WHOLE = 1e-3
-"""Raw samples all this near to integers are integers that were scaled."""
 VALUES = 1 << 23
 """Most values of one array while the tolerance is computed."""
 
@@ -35,13 +36,6 @@ def float_expected(trained: TrainedNetwork, raw: Array) -> Expected:
     parts = [rounding(network, trained.params, x[i : i + size]) for i in range(0, len(x), size)]
     logits, tolerance = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
-
-
-def raw_samples(x: Array, input_scale: float) -> Array:
-    """x / input_scale in float32: what a file was made to be fed with."""
-    raw = x / np.float32(input_scale)
-    whole = np.rint(raw)
-    return whole if np.all(np.abs(raw - whole) <= WHOLE) else raw
 
 
 def scaled(raw: Array, input_scale: float) -> Array:

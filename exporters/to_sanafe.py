@@ -58,7 +58,7 @@ class SanafeExporter:
         if (least := float(data.x_train.min())) < 0:
             raise ExportError(
                 f"exporter {self.name!r}: {data.name} has samples down to {least:.3g}, and a spike train has no sign; "
-                "scale the data to be 0 or more, or use exporter 'nir-if'"
+                "export what lavaghost quantize makes of the network, in two channels, or use exporter 'nir-if'"
             )
         settings = spiking_files.convert(net, data, options, LIMITS, code="spikes")
         whole = spiking_files.network(net, settings)

@@ -9,7 +9,7 @@ import numpy as np
 from lavaghost.arithmetic import Array
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import ModelFileError, SpecError
+from lavaghost.errors import ModelFileError, SpecError, warn
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.loihi import Loihi
 from lavaghost.names import ArithmeticName
@@ -18,6 +18,10 @@ from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import Formats, LoihiWidths
 
 BATCH = 250
+SAME = 1e-5
+"""Outputs this near to each other, of the largest, are the same: a batch rounds its samples in different orders."""
+MAX_CONFUSION = 50
+"""Most classes of which a confusion matrix is given: 2500 counts."""
 
 Report = Callable[[int], None]
 """Called with the number of samples done so far."""
@@ -47,6 +51,43 @@ class Evaluation(NamedTuple):
         if "against_stepped" in values:
             values["max_abs_difference"] = values.pop("against_stepped")
         return values
+
+    def classes(self, y: Array) -> dict[str, Any]:
+        """`class_figures` for labels `y (samples,)`."""
+        return class_figures(self.outputs.argmax(axis=1), y, self.outputs.shape[1])
+
+
+def class_figures(predicted: Array, y: Array, n_classes: int) -> dict[str, Any]:
+    """What stands beside the accuracy: per class the samples of `y`, and the share of them that is found.
+
+    class_counts  samples of each class; recall: share of them whose label is predicted, None without samples
+    confusion     `[true][predicted]`, counts; only up to MAX_CONFUSION classes, so that records stay small
+    """
+    counts = np.bincount(y, minlength=n_classes)
+    hits = np.bincount(y[predicted == y], minlength=n_classes)
+    figures: dict[str, Any] = {
+        "class_counts": counts.tolist(),
+        "recall": [float(h / n) if n else None for h, n in zip(hits, counts, strict=True)],
+    }
+    if n_classes <= MAX_CONFUSION:
+        pairs = np.bincount(y * n_classes + predicted, minlength=n_classes**2)
+        figures["confusion"] = pairs.reshape(n_classes, n_classes).tolist()
+    return figures
+
+
+def warn_of_dead(trained: TrainedNetwork, found: Array) -> None:
+    """Warn if outputs `found (samples, n_L)` are the same for all samples, or if no error reaches a hidden layer."""
+    remedy = "train anew with inputs that fill 0..1 or are standardised, a lower learning.eta, or another seed"
+    if len(found) > 1 and np.ptp(found, axis=0).max() <= SAME * np.abs(found).max():
+        warn(f"the network is dead: it gives the same outputs for all {len(found)} samples; {remedy}")
+    if trained.learning.method == "frozen":
+        return
+    cosines = trained.record.get("result", {}).get("cosines", [])
+    silent = [str(k) for k, cosine in enumerate(cosines[:-1], start=1) if cosine == 0]
+    if silent:
+        warn(
+            f"the cosine of hidden layer {', '.join(silent)} is 0: it is dead, or no error reaches it; {remedy}"
+        )
 
 
 def arithmetic_of(trained: TrainedNetwork) -> ArithmeticName:
@@ -146,6 +187,7 @@ def evaluate(
     else:
         raise SpecError(f"engine {engine!r} is unknown; use equilibrium, stepped or lava")
     report(len(x))
+    warn_of_dead(trained, found)
     accuracy = float((found.argmax(axis=1) == y).mean())
     seconds = time.perf_counter() - start
     return Evaluation(engine, arithmetic, accuracy, len(x), seconds, steps, found, **extra)

@@ -16,6 +16,7 @@ import numpy as np
 from lavaghost import checkpoint
 from lavaghost.checkpoint import load_checkpoint, save_checkpoint
 from lavaghost.datasets import Dataset
+from lavaghost.inputs import inputs_record
 from lavaghost.learning.diagnostics import backprop_gradient, cosine, norms
 from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
 from lavaghost.learning.integer_online import PRETRAINING
@@ -30,6 +31,9 @@ from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
 from lavaghost.training import PROBE, ROWS, Trained, check_data, fingerprint
 from lavaghost.widths import DEFAULT, Formats, LoihiWidths
+
+SCALED = 2000
+"""Training samples from which the format of the inputs is chosen."""
 
 Report = Callable[[int, int, dict[str, Any] | None], None]
 """Called as `report(samples_done, samples_in_all, row)`; row is None except at the end of an epoch."""
@@ -54,7 +58,7 @@ def train_integers(
     same weights, `sampled_cosines` of one draw of the random numbers, `residuals`, and the shares of saturated
     weights and messages. Raises `SpecError` for what integers cannot do.
     """
-    formats = formats or default_formats(network, widths)
+    formats = formats or formats_for(network, data, widths)
     check_integer(network, learning, formats, widths)
     check_data(network, data)
     start = time.perf_counter()
@@ -96,6 +100,12 @@ def train_integers(
             report(done, total, None)
         report(done, total, row(epoch + 1, saturated / (count * sum(network.layers[1:]))))
     return Trained(integers.params, history, time.perf_counter() - start)
+
+
+def formats_for(network: Network, data: Dataset, widths: LoihiWidths) -> Formats:
+    """`default_formats` in which all but 0.1 % of the inputs of the first training samples are held."""
+    largest = float(np.percentile(data.x_train[:SCALED], 99.9))
+    return default_formats(network, widths, largest_input=largest)
 
 
 def _chunks(learning: IntegerLearning, count: int, epoch: int, samples: int) -> Any:
@@ -174,6 +184,7 @@ def as_trained(
             "history": run.history[:: -(-len(run.history) // ROWS)],
             "integer": {"widths": asdict(widths), "formats": formats._asdict()},
             "integer_learning": learning.model_dump(),
+            "inputs": inputs_record(data),
         },
     )
 

@@ -82,7 +82,10 @@ class Loihi:
         x = np.asarray(x, np.float64)
         if not (x >= 0).all():
             bad = float(x[~(x >= 0)].ravel()[0])
-            raise SpecError(f"layer 0: input {bad} cannot be a graded spike; give rates of 0 and above")
+            raise SpecError(
+                f"layer 0: input {bad} cannot be a graded spike; give rates of 0 and above, or two channels, "
+                "np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1)"
+            )
         scaled = np.rint(x * 2.0 ** self.formats.messages[0])
         return np.minimum(scaled, self.widths.message_limit).astype(np.int64)
 

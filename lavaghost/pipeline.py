@@ -8,17 +8,19 @@ from typing import Any, Literal
 import numpy as np
 
 from lavaghost import lava_backend
-from lavaghost.datasets import Dataset, load
+from lavaghost.arithmetic import Array
+from lavaghost.datasets import Dataset, for_training, load, warn_of
 from lavaghost.errors import SpecError, join_faults
-from lavaghost.evaluation import outputs
+from lavaghost.evaluation import class_figures, integer_outputs, outputs, warn_of_dead
 from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.integer_training import as_trained, train_integers
-from lavaghost.learning.integer_spec import IntegerLearning, default_formats
+from lavaghost.inputs import inputs_record, range_seen, scaled_for
+from lavaghost.integer_training import as_trained, formats_for, train_integers
+from lavaghost.learning.integer_spec import IntegerLearning
 from lavaghost.plots import layer_record, learning_curves
 from lavaghost.spec import Engine, Learning, Network
 from lavaghost.trained import TrainedNetwork
-from lavaghost.training import ROWS, Report, Trained, check_data, train
-from lavaghost.verify import Agreement, Cell, raw_samples, run_all, verify
+from lavaghost.training import ROWS, Report, Trained, train
+from lavaghost.verify import Agreement, Cell, run_all, verify
 from lavaghost.widths import DEFAULT, LoihiWidths
 
 
@@ -52,14 +54,17 @@ def train_and_save(
     `result`, the figures of the last epoch, and `history`, all rows; and `imported`, where `start` has it.
 
     `start` is a network that training goes on from (`check_start`); `data` must be scaled as it is (`scaled_for`).
+    Without it, `data` are taken in the scale of `for_training`.
     """
+    data = for_training(data) if start is None else data
     common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
     if learning.engine == "lava":
         run = lava_backend.train(network, learning, data, **asdict(on_lava), **common)
     else:
         run = train(network, learning, data, start=None if start is None else start.params, **common)
     result = run.result(data, epochs=learning.epochs, method=learning.method, seed=learning.seed)
-    record = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
+    record: dict[str, Any] = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
+    record["inputs"] = inputs_record(data)
     if start is not None and "imported" in start.record:
         record["imported"] = start.record["imported"]
     trained = TrainedNetwork(
@@ -71,7 +76,8 @@ def train_and_save(
         dataset=data.name,
         record=record,
     )
-    return _saved(trained, run, out, learning.method, on_lava)
+    found = outputs(trained, data.x_test)
+    return _saved(trained, run, data, found, out, learning.method, on_lava)
 
 
 def train_integers_and_save(
@@ -87,19 +93,25 @@ def train_integers_and_save(
     report: Report = lambda done, total, row: None,
     on_lava: OnLava = OnLava(),
 ) -> tuple[TrainedNetwork, Path]:
-    """`train_and_save` in the integers of a chip; engine stepped or lava."""
+    """`train_and_save` in the integers of a chip; engine stepped or lava; no value of `data` is below 0."""
+    data = for_training(data)
     common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
     if engine == "lava":
         run = lava_backend.train_integers(network, learning, data, widths=widths, **asdict(on_lava), **common)
     else:
         run = train_integers(network, learning, data, widths=widths, **common)
-    form = (default_formats(network, widths), widths)
-    return _saved(as_trained(network, learning, data, run, form, engine), run, out, "integers", on_lava)
+    form = (formats_for(network, data, widths), widths)
+    trained = as_trained(network, learning, data, run, form, engine)
+    return _saved(trained, run, data, integer_outputs(trained, data.x_test), out, "integers", on_lava)
 
 
 def _saved(
-    trained: TrainedNetwork, run: Trained, out: Path, title: str, on_lava: OnLava
+    trained: TrainedNetwork, run: Trained, data: Dataset, found: Array, out: Path, title: str, on_lava: OnLava
 ) -> tuple[TrainedNetwork, Path]:
+    """Save `trained` with the figures of each class, from the outputs `found (samples, n_L)` for the test set."""
+    warn_of_dead(trained, found)
+    result = {**trained.record["result"], **class_figures(found.argmax(axis=1), data.y_test, data.n_classes)}
+    trained = replace(trained, record={**trained.record, "result": result})
     if on_lava.record:
         with np.load(out / "record.npz", allow_pickle=False) as arrays:
             layer_record(arrays, out / "record.png")
@@ -120,20 +132,11 @@ def check_start(network: Network, learning: Learning, start: TrainedNetwork) -> 
         raise SpecError(join_faults([*faults, "leave out what the start decides"]))
 
 
-def scaled_for(trained: TrainedNetwork, data: Dataset) -> Dataset:
-    """`data` with samples raw * trained.input_scale, whatever factor they were read with."""
-    if np.float32(data.scale) == np.float32(trained.input_scale):
-        return data
-    factor = np.float32(trained.input_scale)
-    x_train, x_test = (raw_samples(x, data.scale) * factor for x in (data.x_train, data.x_test))
-    return replace(data, x_train=x_train, x_test=x_test, scale=trained.input_scale)
-
-
 def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
     """A saved network and a data set that fits it, scaled as the network was trained."""
     trained = TrainedNetwork.load(model)
     data = load(dataset)
-    check_data(trained.network, data)
+    warn_of(data)
     return trained, scaled_for(trained, data)
 
 
@@ -146,7 +149,12 @@ def import_network(source: Path, dataset: str | None = None, scaled: bool = Fals
     if source.suffix.lower() == ".onnx":
         if scaled and dataset is None:
             raise SpecError("--scaled speaks of a data set's samples; name the data set with --dataset")
-        return import_onnx(source, None if dataset is None else load(dataset), scaled=scaled)
+        if dataset is None:
+            return import_onnx(source)
+        data = load(dataset)
+        warn_of(data)
+        trained = import_onnx(source, data, scaled=scaled)
+        return replace(trained, record={**trained.record, "inputs": inputs_record(data)})
     if not (source.is_dir() or source.suffix.lower() in (".yaml", ".yml")):
         raise SpecError(f"{source} is neither an .onnx file nor a saved network (model.yaml, or its folder)")
     if dataset is not None or scaled:
@@ -203,6 +211,7 @@ def describe(trained: TrainedNetwork) -> dict[str, Any]:
         "seed": learning.seed,
         "dataset": trained.dataset,
         "input_scale": trained.input_scale,
+        "input_range": str(seen) if (seen := range_seen(trained)) else "unknown",
         "labels": list(trained.labels),
         **{
             k: v

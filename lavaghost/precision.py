@@ -21,10 +21,11 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from lavaghost.config import RunConfig, integer_run
-from lavaghost.datasets import Dataset, load
+from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.errors import SpecError
 from lavaghost.evaluation import integer_form
 from lavaghost.files import write_atomic
+from lavaghost.inputs import scaled_for, unsigned_for
 from lavaghost.integer_training import measure, train_integers
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.learning.integer_spec import (
@@ -163,7 +164,7 @@ def run_points(
 ) -> list[dict[str, Any]]:
     """A row for each of `todo`."""
     jobs = max(1, min(len(todo), jobs or os.cpu_count() or 1))
-    data, stop = load(dataset), Event()
+    (subject, data), stop = with_data(subject, dataset), Event()
     report(0, len(todo))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(_one, subject, data, point, stop) for point in todo]
@@ -226,6 +227,15 @@ def _one(subject: RunConfig | TrainedNetwork, data: Dataset, point: Point, stop:
     if isinstance(subject, TrainedNetwork):
         return held(replace(subject, record={}), data, point)
     return learn(subject, data, point, stop)
+
+
+def with_data(subject: RunConfig | TrainedNetwork, dataset: str) -> tuple[RunConfig | TrainedNetwork, Dataset]:
+    """The subject and its data set, brought together. Raises `DataError` or `SpecError` before anything runs."""
+    data = load(dataset)
+    warn_of(data)
+    if isinstance(subject, TrainedNetwork):
+        return unsigned_for(subject, scaled_for(subject, data))
+    return subject, for_training(unsigned(data))
 
 
 def write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:

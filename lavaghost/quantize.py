@@ -18,6 +18,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import SpecError, join_faults
 from lavaghost.evaluation import BATCH, outputs
+from lavaghost.inputs import unsigned_for
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.loihi import SOURCES, Loihi
 from lavaghost.spec import Network
@@ -89,11 +90,12 @@ def quantize(
 ) -> Quantised:
     """`trained` in integers of `widths`, calibrated on training samples and measured on the test set.
 
-    `lam`, `beta` become the nearest powers of two: nothing of them is left in a free phase with exact ghosts.
-    Raises `SpecError` for what integers cannot hold.
+    `lam`, `beta` become the nearest powers of two: nothing of them is left in a free phase with exact ghosts. Inputs
+    below 0 come in two channels (`unsigned_for`). Raises `SpecError` for what integers cannot hold.
     """
     if not 0 < percentile <= 100:
         raise SpecError(f"percentile is {percentile}; give a share of the rates above 0 and up to 100")
+    trained, data = unsigned_for(trained, data)
     network = shifting(trained.network)
     x = np.ascontiguousarray(data.x_train[:calibration], np.float32)
     formats, params, clipped = fitted(network, trained.params, x, widths, percentile)

@@ -29,6 +29,7 @@ ROOMS = (
     "threads",
     "checkpoint",
     "training",
+    "inputs",
     "integer_training",
     "hardware",
     "lava_backend",

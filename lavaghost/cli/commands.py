@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from lavaghost import __version__, names
-from lavaghost.cli.console import bar, emit, output_folder
+from lavaghost.cli.console import bar, emit, emit_with_classes, output_folder
 
 PATH = click.Path(path_type=Path)
 LAVA_MODEL = click.Choice(get_args(names.LavaModel))
@@ -79,7 +79,8 @@ def evaluate(
     x, y = data.x_test[:limit], data.y_test[:limit]
     with bar(engine, len(x)) as progress:
         found = run(trained, x, y, engine, progress.update, lava_model, arithmetic)
-    emit(found.as_json(), as_json, f"{data.name} in the {engine} engine")
+    title = f"{data.name} in the {engine} engine"
+    emit_with_classes({**found.as_json(), **found.classes(y)}, as_json, title, trained.labels)
 
 
 @cli.command()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: control, format (such as direction), surrogates, unassigned."""
+LOWEST = 10
+"""Classes that a table shows; --json has all."""
 _warned: list[str] = []
 """What was warned of while this command runs, each once."""
 
@@ -215,3 +217,26 @@ def output_folder(folder: Path, *, force: bool = False, resume: bool = False) ->
                     f"{folder} holds the checkpoint of a run that did not end, and this one starts anew over it"
                 )
         yield
+
+
+def emit_with_classes(
+    values: Mapping[str, Any], as_json: bool, title: str, labels: Sequence[int | str]
+) -> None:
+    """`emit` a result with the figures of each class (`evaluation.class_figures`); a table has the lowest recalls."""
+    per_class = ("class_counts", "recall", "confusion")
+    emit({k: v for k, v in values.items() if as_json or k not in per_class}, as_json, title)
+    if as_json:
+        return
+    recall, counts = values["recall"], values["class_counts"]
+    tested = [k for k in range(len(recall)) if recall[k] is not None]
+    rows = sorted(tested, key=lambda k: recall[k])[:LOWEST]
+    what = (
+        "Recall of each class"
+        if len(rows) == len(recall)
+        else f"The {len(rows)} lowest recalls of {len(recall)}"
+    )
+    table(
+        what,
+        ("class", "samples", "recall"),
+        [(str(labels[k]), str(counts[k]), percent(recall[k])) for k in rows],
+    )

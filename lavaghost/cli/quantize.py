@@ -122,9 +122,17 @@ def precision(
     alone gain most accuracy, by more than one point.
     """
     from lavaghost.config import read_config
-    from lavaghost.datasets import load
     from lavaghost.plots import against_bits
-    from lavaghost.precision import Study, limited, points, raise_alone, run_study, smallest, write_table
+    from lavaghost.precision import (
+        Study,
+        limited,
+        points,
+        raise_alone,
+        run_study,
+        smallest,
+        with_data,
+        write_table,
+    )
     from lavaghost.spec import parse
     from lavaghost.trained import MANIFEST_NAME, TrainedNetwork
 
@@ -138,7 +146,7 @@ def precision(
         overrides: dict[str, Any] = {} if epochs is None else {"learning": {"epochs": epochs}}
         found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
         source = found.dataset
-    load(source)  # refused here, before anything runs
+    with_data(found, source)  # refused here, before anything runs
     with output_folder(out, force=force):
         with bar("precision", None) as progress:
             rows = run_study(found, source, study, jobs, progress.update)

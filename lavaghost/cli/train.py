@@ -7,7 +7,7 @@ import click
 
 from lavaghost import names
 from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, force_option, json_option
-from lavaghost.cli.console import bar, emit, output_folder, percent
+from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
 from lavaghost.errors import SpecError
 
 if TYPE_CHECKING:
@@ -90,9 +90,10 @@ def train(
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
     from lavaghost.config import engine_of, integer_run, read_config
-    from lavaghost.datasets import load
+    from lavaghost.datasets import for_training, load, unsigned, warn_of
+    from lavaghost.inputs import scaled_for
     from lavaghost.lava_backend.available import require_lava
-    from lavaghost.pipeline import OnLava, check_start, scaled_for, train_and_save, train_integers_and_save
+    from lavaghost.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
     from lavaghost.spec import check_together
     from lavaghost.trained import TrainedNetwork
     from lavaghost.training import check_data
@@ -101,6 +102,10 @@ def train(
     run = read_config(config, _overrides(options), _defaults(start))
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
+    warn_of(data)
+    if integers and start is None:
+        data = unsigned(data)
+    data = for_training(data) if start is None else scaled_for(start, data)
     widths = _widths(chip, state_fraction, run)
     network, integer = run.network_for(data.n_inputs, data.n_classes), run.integer
     if integers:
@@ -114,7 +119,6 @@ def train(
                 "arithmetic loihi learns from scratch; train --from in float, then lavaghost quantize"
             )
         check_start(network, run.learning, start)
-        data = scaled_for(start, data)
     if engine == "lava":
         require_lava()
     elif limit is not None or record is not None:
@@ -141,7 +145,7 @@ def train(
         else:
             trained, path = train_and_save(network, run.learning, data, out, start=start, **common)
     values = {**trained.record["result"], "arithmetic": run.arithmetic, "model": str(path)}
-    emit(values, as_json, f"{data.name}, {network.layers}")
+    emit_with_classes(values, as_json, f"{data.name}, {network.layers}", trained.labels)
 
 
 def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "LoihiWidths":

@@ -9,13 +9,31 @@ A file that cannot be used raises `lavaghost.errors.DataError`, one line naming 
 
 from pathlib import Path
 
-from lavaghost.datasets.dataset import Dataset
+from lavaghost.datasets.channels import two_channels, unsigned
+from lavaghost.datasets.dataset import Dataset, raw_samples
 from lavaghost.datasets.digits import load_digits
 from lavaghost.datasets.idx import load_idx
+from lavaghost.datasets.layout import in_python
 from lavaghost.datasets.npz import load_npz
+from lavaghost.datasets.quality import warn_of
+from lavaghost.datasets.ranges import Range, for_training, range_of, scaled_to
 from lavaghost.errors import DataError, join_faults
 
-__all__ = ["Dataset", "load", "load_digits", "load_idx", "load_npz"]
+__all__ = [
+    "Dataset",
+    "Range",
+    "for_training",
+    "load",
+    "load_digits",
+    "load_idx",
+    "load_npz",
+    "range_of",
+    "raw_samples",
+    "scaled_to",
+    "two_channels",
+    "unsigned",
+    "warn_of",
+]
 
 ACCEPTED = (
     "give 'digits' for the embedded data set, a folder with the four IDX files of MNIST's names, "
@@ -44,4 +62,5 @@ def load(source: str | Path) -> Dataset:
     if path.suffix.lower() == ".npz":
         return load_npz(path)
     what = "is not one that can be read" if exists else "does not exist"
-    raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED]))
+    python = [in_python(path)] if exists else []
+    raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED, *python]))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from lavaghost.datasets.labels import label_remedy
+
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # a block of the finiteness check, so that its mask stays small beside the data
 BLOCK_VALUES = 1 << 20
@@ -59,7 +61,8 @@ def _feature_faults(name: str, x: NDArray) -> list[str]:
 
 def _label_faults(name: str, y: NDArray) -> list[str]:
     if y.ndim != 1:
-        return [f"{name} has {y.ndim} dimension(s); give 1: one class number per sample"]
+        remedy = f", {label_remedy(name, y.dtype, y.shape, y.ravel())}" if y.ndim == 2 and y.size else ""
+        return [f"{name} has {y.ndim} dimension(s); give 1: one class number per sample{remedy}"]
     if y.size == 0:
         return [f"{name} is empty; give 1 label or more"]
     negative = np.flatnonzero(y < 0)

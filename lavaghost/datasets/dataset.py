@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from lavaghost.datasets.checks import ARRAYS, value_faults
 from lavaghost.errors import DataError, join_faults
 
+WHOLE = 1e-3
+"""Raw samples all this near to integers are integers that were scaled."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -19,6 +22,7 @@ class Dataset:
     y_train (n,) and y_test (m,): int64 in 0..n_classes - 1; each class has a training sample.
     scale: the factor that has been applied to the numbers in the file, x = raw * scale (1/16
     digits, 1/255 bytes, 1.0 floats), so that integer hardware can recover `rint(x / scale)`.
+    channels: 2 if the second half of the features is what the first has of values below 0 (`channels`).
 
     The raw bytes are not kept: the float32 arrays are the only copy, and they are read-only views
     of the arrays given. Raises `DataError` with all faults if a value breaks these promises.
@@ -31,6 +35,7 @@ class Dataset:
     y_test: NDArray[np.int64]
     n_classes: int
     scale: float = 1.0
+    channels: int = 1
 
     def __post_init__(self) -> None:
         faults: list[str] = []
@@ -53,6 +58,13 @@ class Dataset:
     def n_inputs(self) -> int:
         """Number of features of one sample."""
         return self.x_train.shape[1]
+
+
+def raw_samples(x: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """x / scale in float32, whole where all were: the numbers of the file, and what exported files are fed with."""
+    raw = x / np.float32(scale)
+    whole = np.rint(raw)
+    return whole if np.all(np.abs(raw - whole) <= WHOLE) else raw
 
 
 def class_count(labels: NDArray[np.int64]) -> int:

@@ -67,7 +67,10 @@ def load_idx(folder: Path) -> Dataset:
         name=folder.resolve().name or "idx",
         n_classes=class_count(arrays["y_train"]),
         scale=1 / MAX_BYTE,
-        **arrays,
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"],
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
     )
 
 

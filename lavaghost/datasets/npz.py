@@ -9,7 +9,7 @@ import math
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from lavaghost.datasets.checks import ARRAYS, value_faults
 from lavaghost.datasets.dataset import Dataset, class_count, raise_faults
+from lavaghost.datasets.labels import label_remedy
+from lavaghost.datasets.layout import renamed
 from lavaghost.datasets.streams import ByteSource, allocate, describe, pour
 from lavaghost.errors import DataError, join_faults
 from lavaghost.files import open_regular
@@ -52,7 +54,7 @@ def _opened(path: Path, stack: ExitStack) -> zipfile.ZipFile:
 
 def _dataset(archive: zipfile.ZipFile, path: Path) -> Dataset:
     keys = [name.removesuffix(".npy") for name in archive.namelist()]
-    faults = _key_faults(keys)
+    faults = _key_faults(path, keys)
     # one member for each key, however often a file may list it
     members = dict(zip(keys, archive.infolist(), strict=True))
     arrays: dict[str, NDArray] = {}
@@ -72,11 +74,14 @@ def _dataset(archive: zipfile.ZipFile, path: Path) -> Dataset:
         name=path.stem,
         n_classes=class_count(arrays["y_train"]),
         scale=1 / MAX_BYTE if True in is_byte else 1.0,
-        **arrays,
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"],
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
     )
 
 
-def _key_faults(keys: list[str]) -> list[str]:
+def _key_faults(path: Path, keys: list[str]) -> list[str]:
     faults = []
     if missing := [key for key in ARRAYS if key not in keys]:
         faults.append(f"array(s) missing: {', '.join(missing)}; store {', '.join(ARRAYS)}")
@@ -85,6 +90,8 @@ def _key_faults(keys: list[str]) -> list[str]:
         faults.append(f"unknown array(s) {shown}; store only {', '.join(ARRAYS)}")
     if twice := [key for key in ARRAYS if keys.count(key) > 1]:
         faults.append(f"array(s) stored twice: {', '.join(twice)}; store each once")
+    if missing and (line := renamed(path, keys)):
+        faults.append(f"in Python: {line}")
     return faults
 
 
@@ -94,26 +101,51 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, key: str) -> tuple[
         # the other methods of zipfile expand a chunk without a bound
         method = f"compressed with method {member.compress_type}"
         raise DataError(f"{key} is {method}; write it with numpy.savez or savez_compressed")
-    shape, fortran, raw, header_bytes = _header(archive, member, key)
+    header = _header(archive, member, key)
+    shape, raw = header.shape, header.raw
     is_x = key.startswith("x")
     if fault := _features_dtype_fault(key, raw) if is_x else _labels_dtype_fault(key, raw):
+        if not is_x:
+            values = None
+            if raw.kind in "fbu":
+                values = _values(archive, member, key, header, np.float64).ravel()
+            fault += f": {label_remedy(key, raw, shape, values)}"
         raise DataError(fault)
     if is_x and len(shape) < 2:
         raise DataError(f"{key} has {len(shape)} dimension(s); give 2 or more: samples, features")
+    out = _values(archive, member, key, header, np.float32 if is_x else np.int64)
+    return header.raw, out.reshape(shape[0], math.prod(shape[1:])) if is_x else out
+
+
+def _values(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, key: str, header: "_Header", dtype: type[np.generic]
+) -> NDArray:
+    """The numbers of a member as `dtype`, in its shape; bytes of x over 255."""
     with archive.open(member) as stream:
         source = ByteSource(cast(io.BufferedIOBase, stream), key)
-        source.fill(memoryview(bytearray(header_bytes)))
-        out = allocate(f"{key}'s header", shape, np.float32 if is_x else np.int64)
+        source.fill(memoryview(bytearray(header.size)))
+        out = allocate(f"{key}'s header", header.shape, dtype)
         # the transpose in C order is the order in which a Fortran array lies in the file
-        target = out.T.flat if fortran else out.reshape(-1)
-        pour(source, target, raw, divisor=MAX_BYTE if is_x and raw == np.uint8 else 1)
-    return raw, out.reshape(shape[0], math.prod(shape[1:])) if is_x else out
+        target = out.T.flat if header.fortran else out.reshape(-1)
+        pour(
+            source,
+            target,
+            header.raw,
+            divisor=MAX_BYTE if dtype is np.float32 and header.raw == np.uint8 else 1,
+        )
+    return out
 
 
-def _header(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, key: str
-) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+class _Header(NamedTuple):
     """Shape, Fortran order, dtype and the header's own length in bytes."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    raw: np.dtype
+    size: int
+
+
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, key: str) -> _Header:
     try:
         with archive.open(member) as stream:
             head = io.BytesIO(stream.read(HEADER_BYTES))
@@ -128,14 +160,20 @@ def _header(
     except Exception as error:
         remedy = "write the file again with numpy.savez"
         raise DataError(f"{key} is not a whole array ({describe(error)}); {remedy}") from error
-    return shape, fortran, dtype, head.tell()
+    return _Header(shape, fortran, dtype, head.tell())
 
 
 def _features_dtype_fault(key: str, raw: np.dtype) -> str:
     if raw == np.uint8 or raw.newbyteorder("=").name in FLOATS:
         return ""
     pickled = ", which only pickle could read" if raw.hasobject else ""
-    return f"{key} is {raw}{pickled}; store x as uint8 (0..255) or float in [0, 1]"
+    remedy = "" if raw.kind not in "biu" else f", such as ({key} / {_full_scale(raw)}).astype('float32')"
+    return f"{key} is {raw}{pickled}; store x as uint8 (0..255) or float in [0, 1]{remedy}"
+
+
+def _full_scale(raw: np.dtype) -> str:
+    """What x is divided by; of wide integers it is not known which part of them the data fill."""
+    return "1" if raw.kind == "b" else "full_scale"
 
 
 def _labels_dtype_fault(key: str, raw: np.dtype) -> str:

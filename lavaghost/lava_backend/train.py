@@ -10,6 +10,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import SpecError
+from lavaghost.integer_training import formats_for
 from lavaghost.integer_training import identity as integer_identity
 from lavaghost.integer_training import measure as measure_integers
 from lavaghost.lava_backend.available import require_lava
@@ -20,7 +21,6 @@ from lavaghost.learning.integer_network import IntegerNetwork, initial_integers,
 from lavaghost.learning.integer_online import IntegerCourse
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
-    default_formats,
 )
 from lavaghost.learning.online import course
 from lavaghost.learning.rules import Rule
@@ -101,7 +101,7 @@ def train_integers(
     check_data(network, data)
     if model == "decomposed":
         _check_engine(widths)
-    formats = formats or default_formats(network, widths)
+    formats = formats or formats_for(network, data, widths)
     plan = IntegerCourse(network, learning, formats, widths, settings.per_epoch(data))
     arith = Loihi(formats, widths)
 

@@ -129,14 +129,22 @@ def suited_fraction(network: Physics) -> int:
     return DEFAULT.state_fraction + (0 if network.mechanism == "duplicate" else 2)
 
 
-def default_formats(network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1) -> Formats:
+def default_formats(
+    network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1, largest_input: float = 1.0
+) -> Formats:
     """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
 
     Inputs in 0..1 get all bits of a message but one, hidden rates all but two (0..3.97). The output has sixteen bits
-    for what its feedback must resolve. `output_range` doublings leave W_L room to grow.
+    for what its feedback must resolve. `output_range` doublings leave W_L room to grow. A `largest_input`
+    that would saturate (above 1.98 with 8 bits) costs the inputs fractional bits.
     """
     n, bits = network.layers, widths.message_bits
-    messages = (bits - 1, *[bits - 2] * (network.depth - 1), min(widths.output_bits - 6, widths.state_fraction))
+    held = bits - 1 if largest_input <= 1 else int(np.floor(np.log2(widths.message_limit / largest_input)))
+    messages = (
+        min(bits - 1, held),
+        *[bits - 2] * (network.depth - 1),
+        min(widths.output_bits - 6, widths.state_fraction),
+    )
     weights = []
     for k in range(1, network.depth + 1):
         reach = 3.5 * np.sqrt(2.0 / n[k - 1]) * (2**output_range if k == network.depth else 1)

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from lavaghost.checkpoint import FILE_NAME
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import ModelFileError, SpecError
+from lavaghost.errors import LavaGhostWarning, ModelFileError, SpecError
 from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.pipeline import check_start, scaled_for
 from lavaghost.spec import Learning, Network, parse
@@ -97,7 +97,8 @@ def test_samples_are_scaled_as_the_network_was_trained(digits: Dataset) -> None:
     saved = TrainedNetwork(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
     assert scaled_for(saved, digits) is digits
     raw = import_onnx(GOLDEN / "sklearn_standard_plain.onnx")
-    data = scaled_for(raw, digits)
+    with pytest.warns(LavaGhostWarning, match=r"imported without a data set.*raw samples of digits, 0\.\.16;"):
+        data = scaled_for(raw, digits)
     assert (raw.input_scale, data.scale) == (1.0, 1.0)
     np.testing.assert_array_equal(data.x_test, digits.x_test * 16)
     np.testing.assert_array_equal(data.x_train, digits.x_train * 16)
