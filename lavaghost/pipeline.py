@@ -13,6 +13,7 @@ from lavaghost.datasets import Dataset, for_training, load, warn_of
 from lavaghost.errors import SpecError, join_faults
 from lavaghost.evaluation import class_figures, integer_outputs, outputs, warn_of_dead
 from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.files import locked
 from lavaghost.inputs import inputs_record, range_seen, scaled_for
 from lavaghost.integer_training import as_trained, formats_for, train_integers
 from lavaghost.learning.integer_spec import IntegerLearning
@@ -56,28 +57,29 @@ def train_and_save(
     `start` is a network that training goes on from (`check_start`); `data` must be scaled as it is (`scaled_for`).
     Without it, `data` are taken in the scale of `for_training`.
     """
-    data = for_training(data) if start is None else data
-    common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
-    if learning.engine == "lava":
-        run = lava_backend.train(network, learning, data, **asdict(on_lava), **common)
-    else:
-        run = train(network, learning, data, start=None if start is None else start.params, **common)
-    result = run.result(data, epochs=learning.epochs, method=learning.method, seed=learning.seed)
-    record: dict[str, Any] = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
-    record["inputs"] = inputs_record(data)
-    if start is not None and "imported" in start.record:
-        record["imported"] = start.record["imported"]
-    trained = TrainedNetwork(
-        network=network,
-        learning=learning,
-        params=run.params.astype(np.float32),
-        input_scale=data.scale,
-        labels=tuple(range(data.n_classes)) if start is None else start.labels,
-        dataset=data.name,
-        record=record,
-    )
-    found = outputs(trained, data.x_test)
-    return _saved(trained, run, data, found, out, learning.method, on_lava)
+    with locked(out):
+        data = for_training(data) if start is None else data
+        common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
+        if learning.engine == "lava":
+            run = lava_backend.train(network, learning, data, **asdict(on_lava), **common)
+        else:
+            run = train(network, learning, data, start=None if start is None else start.params, **common)
+        result = run.result(data, epochs=learning.epochs, method=learning.method, seed=learning.seed)
+        record: dict[str, Any] = {"result": result, "history": run.history[:: -(-len(run.history) // ROWS)]}
+        record["inputs"] = inputs_record(data)
+        if start is not None and "imported" in start.record:
+            record["imported"] = start.record["imported"]
+        trained = TrainedNetwork(
+            network=network,
+            learning=learning,
+            params=run.params.astype(np.float32),
+            input_scale=data.scale,
+            labels=tuple(range(data.n_classes)) if start is None else start.labels,
+            dataset=data.name,
+            record=record,
+        )
+        found = outputs(trained, data.x_test)
+        return _saved(trained, run, data, found, out, learning.method, on_lava)
 
 
 def train_integers_and_save(
@@ -94,15 +96,18 @@ def train_integers_and_save(
     on_lava: OnLava = OnLava(),
 ) -> tuple[TrainedNetwork, Path]:
     """`train_and_save` in the integers of a chip; engine stepped or lava; no value of `data` is below 0."""
-    data = for_training(data)
-    common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
-    if engine == "lava":
-        run = lava_backend.train_integers(network, learning, data, widths=widths, **asdict(on_lava), **common)
-    else:
-        run = train_integers(network, learning, data, widths=widths, **common)
-    form = (formats_for(network, data, widths), widths)
-    trained = as_trained(network, learning, data, run, form, engine)
-    return _saved(trained, run, data, integer_outputs(trained, data.x_test), out, "integers", on_lava)
+    with locked(out):
+        data = for_training(data)
+        common: dict[str, Any] = {"out": out, "resume": resume, "diagnostics": diagnostics, "report": report}
+        if engine == "lava":
+            run = lava_backend.train_integers(
+                network, learning, data, widths=widths, **asdict(on_lava), **common
+            )
+        else:
+            run = train_integers(network, learning, data, widths=widths, **common)
+        form = (formats_for(network, data, widths), widths)
+        trained = as_trained(network, learning, data, run, form, engine)
+        return _saved(trained, run, data, integer_outputs(trained, data.x_test), out, "integers", on_lava)
 
 
 def _saved(
