@@ -28,7 +28,7 @@ def relocate(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]
     value = inputs[0] if inputs else None
     move = MOVES[node.op]
     if isinstance(value, np.ndarray):
-        found = move(node, value, inputs, chain, 0)
+        found = [np.asarray(part) for part in move(node, value, inputs, chain, 0)]
         chain.spend(sum(part.size for part in found))
         return tuple(found)
     if isinstance(value, Sizes):

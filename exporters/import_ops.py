@@ -50,9 +50,9 @@ def number(inputs: Sequence[Any], at: int, what: str, absent: float) -> float:
     if at >= len(inputs) or inputs[at] is None:
         return absent
     found = take(inputs, at, what, np.ndarray)
-    if not found.size or found.dtype.kind not in "fiub" or np.any(found != found.flat[0]):
-        raise RefusedError(f"its {what} has shape {found.shape}; give one number")
-    return float(found.flat[0])
+    if found.size != 1 or found.dtype.kind not in "fiub" or np.isnan(found.reshape(())):
+        raise RefusedError(f"its {what} is of shape {found.shape}, or NaN; give one number")
+    return float(found.reshape(()))
 
 
 def attribute(node: Node, name: str, absent: Any, kind: type | tuple[type, ...] = int) -> Any:
@@ -253,11 +253,12 @@ def scaler(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     value = take(inputs, 0, "input")
     offset, scale = (attribute(node, name, [], list) for name in ("offset", "scale"))
     for numbers in (offset, scale):
-        if len(numbers) not in (1, value.size) or not all(isinstance(x, float) for x in numbers):
+        fits = len(numbers) in (1, value.size) and value.shape[-1:] == (value.size,)
+        if not fits or not all(isinstance(x, float) for x in numbers):
             raise RefusedError(f"has {len(offset)} offsets and {len(scale)} scales for {value.size} values")
     chain.note(node, "into weights and bias", value)
-    value = shifted(value, -along(np.array(offset), value, chain.lead)[1])
-    return (replace(scaled(value, along(np.array(scale), value, chain.lead)[1]), kind="float32"),)
+    value = shifted(value, -np.array(offset))
+    return (replace(scaled(value, np.array(scale if len(scale) > 1 else scale[0])), kind="float32"),)
 
 
 def batch_normalization(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:

@@ -117,6 +117,8 @@ def argmax(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
 
 def arithmetic_of_scores(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """1 - p; or scores with one constant added to all, or times one positive factor."""
+    if len(inputs) != 2:
+        raise RefusedError(f"has {len(inputs)} inputs, not 2")
     turned = isinstance(inputs[0], np.ndarray)
     answer, other = inputs[1 if turned else 0], inputs[0 if turned else 1]
     if not isinstance(answer, Answer) or not isinstance(other, np.ndarray):

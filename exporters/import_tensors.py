@@ -81,16 +81,19 @@ def _part(path: Path, offset: int, size: int, what: str, remedy: str) -> bytes:
         raise RefusedError(
             f"{what} ({reason}); put it beside the model, as a file itself, or {remedy}"
         ) from error
-    with os.fdopen(handle, "rb") as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise RefusedError(f"{what}, which is not a regular file; {remedy}")
         if offset + size > status.st_size:
             raise RefusedError(
                 f"{what}, at {offset} to {offset + size} of its {status.st_size} bytes; copy it again, or {remedy}"
             )
-        stream.seek(offset)
-        data = stream.read(size)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            stream.seek(offset)
+            data = stream.read(size)
+    finally:
+        os.close(handle)
     if len(data) != size:
         raise RefusedError(f"{what}, which became shorter while it was read")
     return data

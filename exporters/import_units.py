@@ -92,14 +92,14 @@ def extreme(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
 
 def beside(inputs: Sequence[Any], at: int, what: str, shape: tuple[int, ...], chain: Chain) -> float:
     """One constant number that meets samples of `shape` elementwise, and leaves them their shape."""
-    found, full = number(inputs, at, what, math.nan), (1,) * chain.lead + shape
+    found, full = take(inputs, at, what, np.ndarray), (1,) * chain.lead + shape
     try:
-        fits = np.broadcast_shapes(inputs[at].shape, full) == full
+        fits = np.broadcast_shapes(found.shape, full) == full
     except ValueError:
         fits = False
-    if not fits:
-        raise RefusedError(f"its {what} has shape {inputs[at].shape} for samples of {shape}; give one number")
-    return found
+    if not fits or found.dtype.kind not in "fiu" or np.any(found != found.flat[0]):
+        raise RefusedError(f"its {what} has shape {found.shape} for samples of {shape}; give one number")
+    return float(found.flat[0])
 
 
 def hard_sigmoid(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
@@ -112,10 +112,10 @@ def hard_sigmoid(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, 
     return (clipped(node, value, 0.0, 1.0, chain, hard=True),)
 
 
-def hard_tanh_like(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
+def leaky(node: Node, inputs: Sequence[Any], chain: Chain) -> tuple[Any, ...]:
     """LeakyRelu, PRelu, ThresholdedRelu, Elu: a relu if their constant is 0, or behind the last layer increasing."""
     if node.op == "PRelu":
-        alpha = number(inputs, 1, "slope", 0.0)
+        alpha = beside(inputs, 1, "slope", getattr(inputs[0], "shape", ()), chain)
     else:
         alpha = attribute(node, "alpha", 0.01 if node.op == "LeakyRelu" else 1.0, float)
     if alpha == 0:
@@ -246,7 +246,7 @@ UNITS: dict[tuple[str, str], Operator] = {
     ("", "Clip"): clip,
     ("", "HardSigmoid"): hard_sigmoid,
     **{("", op): extreme for op in ("Max", "Min")},
-    **{("", op): hard_tanh_like for op in ("LeakyRelu", "PRelu", "ThresholdedRelu", "Elu")},
+    **{("", op): leaky for op in ("LeakyRelu", "PRelu", "ThresholdedRelu", "Elu")},
     **{("", op): smooth for op in LEAST},
     **{("", op): compared for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")},
     ("", "Round"): rounded,

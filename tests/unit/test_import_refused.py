@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 
 from lavaghost.errors import ExportError
 from lavaghost.exporters import import_graph
-from tests.unit.onnx_graphs import FIRST, LAST, RELU, first, imported, model, node
+from lavaghost.exporters.from_onnx import import_onnx
+from tests.unit.onnx_graphs import FIRST, LAST, RELU, W1, first, imported, model, node
 
 # ---- what is refused
 
@@ -41,6 +42,259 @@ REFUSED = {
     "multiplies weights": [node("Gemm", "x", "W2", out="a", transB=1), node("Relu", "a", out="y")],
     "unknown, or given twice": [FIRST, node("Relu", "nothing", out="r"), LAST],
 }
+
+
+Z = node("Gemm", "r", "W2", "B2", out="z", transB=1)
+QUANTISED = "rates are quantised, import the float model"
+BLAMED: dict[str, tuple[str, str, list[onnx.NodeProto], dict[str, Any]]] = {
+    # name: the node to blame, why, the graph, its shape and the like
+    "rates in integers": (
+        "DynamicQuantizeLinear of q",
+        QUANTISED,
+        [
+            helper.make_node(
+                "DynamicQuantizeLinear", ["x"], ["q", "s", "z"], name="the DynamicQuantizeLinear of q"
+            ),
+            node("MatMulInteger", "q", "ints", "z", out="i"),
+            node("Cast", "i", out="f", to=1),
+            node("Mul", "f", "s", out="a"),
+            RELU,
+            LAST,
+        ],
+        {},
+    ),
+    "rates through integers": (
+        "QuantizeLinear of q",
+        QUANTISED,
+        [
+            node("QuantizeLinear", "x", "one", "zero8", out="q"),
+            node("DequantizeLinear", "q", "one", "zero8", out="s"),
+            first("s"),
+            RELU,
+            LAST,
+        ],
+        {},
+    ),
+    "smooth units": ("Sigmoid of r", "is smooth", [FIRST, node("Sigmoid", "a", out="r"), LAST], {}),
+    "softmax inside": (
+        "Softmax of r",
+        "behind the last layer",
+        [FIRST, node("Softmax", "a", out="r"), LAST],
+        {},
+    ),
+    "leaky units": (
+        "LeakyRelu of r",
+        "not flat below 0",
+        [FIRST, node("LeakyRelu", "a", out="r", alpha=0.1), LAST],
+        {},
+    ),
+    "smooth units behind others": (
+        "Tanh of t",
+        "is smooth",
+        [FIRST, node("Tanh", "a", out="t"), node("Dropout", "t", out="r"), LAST],
+        {},
+    ),
+    "convolution": (
+        "Conv of c",
+        "is a convolution",
+        [node("Conv", "x", "kernel", out="c"), node("Flatten", "c", out="s"), first("s"), RELU, LAST],
+        {"shape": ("N", 1, 2, 2)},
+    ),
+    "state": (
+        "GRU of c",
+        "keeps a state over time",
+        [node("GRU", "x", "W1", "W1", out="c"), first("c"), RELU, LAST],
+        {},
+    ),
+    "products of values": (
+        "Mul of r",
+        "is not affine",
+        [FIRST, node("MatMul", "x", "V", out="b"), node("Mul", "a", "b", out="r"), LAST],
+        {},
+    ),
+    "skip": (
+        "Add of s",
+        "two layers",
+        [FIRST, RELU, node("Add", "r", "a", out="s"), node("MatMul", "s", "W5", out="y")],
+        {},
+    ),
+    "mixed scores": (
+        "Sigmoid of p",
+        "is smooth",
+        [FIRST, RELU, Z, node("Sigmoid", "z", out="p"), node("MatMul", "p", "W3", out="y")],
+        {},
+    ),
+    "scores each with its factor": (
+        "Sigmoid of p",
+        "is smooth",
+        [FIRST, RELU, Z, node("Sigmoid", "z", out="p"), node("Mul", "p", "each", out="y")],
+        {},
+    ),
+    "falling scores": (
+        "Softmax of p",
+        "may follow",
+        [FIRST, RELU, Z, node("Softmax", "z", out="p"), node("Sub", "one", "p", out="y")],
+        {},
+    ),
+    "log of raw scores": ("Log of y", "below 0", [FIRST, RELU, Z, node("Log", "z", out="y")], {}),
+    "last of equal labels": (
+        "ArgMax of y",
+        "takes the last",
+        [FIRST, RELU, Z, node("ArgMax", "z", out="y", axis=1, select_last_index=1)],
+        {},
+    ),
+    "label over samples": (
+        "ArgMax of y",
+        "not over the classes",
+        [FIRST, RELU, Z, node("ArgMax", "z", out="y", axis=0)],
+        {},
+    ),
+    "softmax over samples": (
+        "Softmax of y",
+        "not over the classes",
+        [FIRST, RELU, Z, node("Softmax", "z", out="y", axis=0)],
+        {},
+    ),
+    "some of the scores": (
+        "Gather of y",
+        "chooses or reorders",
+        [FIRST, RELU, Z, node("Softmax", "z", out="p"), node("Gather", "p", "few", out="y", axis=1)],
+        {},
+    ),
+    "several labels at once": (
+        "Greater of y",
+        "compares scores",
+        [FIRST, RELU, Z, node("Sigmoid", "z", out="p"), node("Greater", "p", "half", out="y")],
+        {},
+    ),
+    "samples chosen": (
+        "Gather of s",
+        "samples of a batch",
+        [node("Gather", "x", "few", out="s", axis=0), first("s"), RELU, LAST],
+        {},
+    ),
+    "samples exchanged": (
+        "Transpose of s",
+        "batch must stay first",
+        [node("Transpose", "x", out="s"), first("s"), RELU, LAST],
+        {},
+    ),
+    "samples into values": (
+        "Reshape of s",
+        "between samples",
+        [node("Reshape", "x", "two4", out="s"), node("Gemm", "s", "W2", out="y")],
+        {},
+    ),
+    "a bias for each sample": (
+        "Add of s",
+        "samples of a batch",
+        [node("Add", "x", "tall", out="s"), first("s"), RELU, LAST],
+        {},
+    ),
+    "mean over samples": (
+        "ReduceMean of m",
+        "samples of a batch",
+        [node("ReduceMean", "x", out="m", axes=[0]), node("Sub", "x", "m", out="s"), first("s"), RELU, LAST],
+        {},
+    ),
+    "maximum of two": (
+        "Max of r",
+        "chooses among 2",
+        [FIRST, node("Neg", "a", out="b"), node("Max", "a", "b", out="r"), LAST],
+        {},
+    ),
+    "integers": (
+        "Div of d",
+        "computes in uint8",
+        [node("Div", "x", "u8", out="d"), node("Cast", "d", out="s", to=1), first("s"), RELU, LAST],
+        {"kind": TensorProto.UINT8},
+    ),
+    "broadcast by attributes": (
+        "Add of s",
+        "opsets below 7",
+        [node("Add", "x", "one", out="s", broadcast=1), first("s"), RELU, LAST],
+        {},
+    ),
+    "normalised by the batch": (
+        "BatchNormalization of n",
+        "training mode",
+        [
+            FIRST,
+            helper.make_node(
+                "BatchNormalization",
+                ["a", "B1", "B1", "B1", "B1"],
+                ["n", "m", "v", "sm", "sv"],
+                name="the BatchNormalization of n",
+            ),
+            node("Relu", "n", out="r"),
+            LAST,
+        ],
+        {"opset": 9},
+    ),
+    "far too many constants": (
+        "Expand of e",
+        "too many to be folded",
+        [node("Expand", "one", "huge", out="e"), node("MatMul", "x", "e", out="y")],
+        {},
+    ),
+    "constants that do not fit": (
+        "MatMul of w",
+        "cannot be computed",
+        [node("MatMul", "W1", "W1", out="w"), node("MatMul", "x", "w", out="y")],
+        {},
+    ),
+    "an impossible shape": (
+        "Reshape of w",
+        "which does not fit",
+        [node("Reshape", "W1", "two4", out="w"), node("MatMul", "x", "w", out="y")],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLAMED)
+def test_the_node_to_blame_is_named_once_with_its_own_reason(name: str, tmp_path: Path) -> None:
+    blamed, why, nodes, options = BLAMED[name]
+    constants = {
+        "V": W1.T.copy(),
+        "W3": np.ones((3, 2), np.float32),
+        "W5": np.ones((5, 3), np.float32),
+        "ints": np.ones((4, 5), np.uint8),
+        "zero8": np.uint8(0),
+        "u8": np.uint8(2),
+        "one": np.float32(1),
+        "half": np.float32(0.5),
+        "each": np.array([1, 2, 3], np.float32),
+        "kernel": np.ones((1, 1, 1, 1), np.float32),
+        "few": np.array([0, 1]),
+        "two4": np.array([2, -1, 3]),
+        "tall": np.ones((3, 1), np.float32),
+        "huge": np.array([2**31, 2**31]),
+        **options,
+    }
+    with pytest.raises(ExportError, match=why) as caught:
+        imported(tmp_path, model(*nodes, **constants))
+    text = str(caught.value)
+    assert f"node 'the {blamed}'" in text
+    assert text.count("node '") == 1
+    assert "\n" not in text
+
+
+def test_an_empty_file_is_no_onnx_file(tmp_path: Path) -> None:
+    for data in (b"", onnx.ModelProto(ir_version=8).SerializeToString()):
+        path = tmp_path / "m.onnx"
+        path.write_bytes(data)
+        with pytest.raises(ExportError, match="is not an ONNX file") as caught:
+            import_onnx(path)
+        assert "opset" not in str(caught.value)
+
+
+def test_an_element_type_that_is_not_read_is_one_fault_with_its_name(tmp_path: Path) -> None:
+    made = model(FIRST, RELU, LAST)
+    made.graph.initializer[0].data_type = TensorProto.FLOAT8E4M3FN
+    with pytest.raises(ExportError, match="element type float8e4m3fn") as caught:
+        imported(tmp_path, made)
+    assert "node" not in str(caught.value)
 
 
 @pytest.mark.parametrize("why", REFUSED)
