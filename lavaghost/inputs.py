@@ -44,7 +44,7 @@ def _scaled(trained: TrainedNetwork, data: Dataset, seen: Range | None) -> Datas
     if seen is None and not same:
         if "imported" not in trained.record:
             raise SpecError(_unlike(trained, data, found, "a range that its record does not name"))
-        if scale != 1 and found.like(UNIT_RANGE) and not found.times(scale / data.scale).like(UNIT_RANGE):
+        if scale < 1 and found.like(UNIT_RANGE) and not found.times(scale / data.scale).like(UNIT_RANGE):
             return replace(data, scale=scale)
         warn(
             f"the network was imported without a data set, so it gets raw samples of {data.name}, "
