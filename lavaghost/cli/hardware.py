@@ -185,7 +185,8 @@ def _show(report: Report, values: dict[str, Any]) -> None:
         figures["plot"] = values["plot"]
     emit(figures, False, "Summary")
     costs = [text for text in report.unknown if text not in m.unknown]
-    for heading, texts in (("Unknown, and decides whether it fits", m.unknown), ("Unknown", costs)):
+    deciding = "Unknown, and decides whether it fits" if m.fits is None else "Unknown besides"
+    for heading, texts in ((deciding, m.unknown), ("Unknown", costs)):
         if texts:
             say("")
             say(heading, "bold")

@@ -85,10 +85,11 @@ COUNTED = f"its rates can be {messages.COUNTS}, which need no payload"
 def reach(case: Case) -> Iterator[Finding]:
     """How far the spikes of one neuron go: to how many cores, and hidden neurons to how many others."""
     limits, graph, parts = case.hardware.limits, case.partition.graph, case.partition.parts
-    if graph.phase == "learning" and case.hardware.plasticity.supported.value is False:
-        return  # the ghosts' connections are not wanted there
     learning = ELSEWHERE if graph.phase == "learning" else None
-    if limits.cores_reached.limit is not None:
+    sent = messages.code(graph, case.hardware, case.plan.messages)
+    needed = messages.bits_needed(graph, case.hardware, sent)
+    # relays that cannot send their sums are a fault of their own, and the cause of what they reach
+    if limits.cores_reached.limit is not None and (limits.payload_bits.limit or 0) >= needed:
         for p in case.graph.on_chip:
             if (used := fan_out(graph, p, parts)) > limits.cores_reached.limit:
                 remedy = learning or remedies.reaching(case, p, limits.cores_reached.limit)

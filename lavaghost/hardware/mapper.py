@@ -9,7 +9,7 @@ it is arithmetic on shapes: no weight is ever in memory, and the work grows with
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lavaghost.hardware.capabilities import weight_choices, widths_to_try
+from lavaghost.hardware.capabilities import learning, payload, weight_choices, widths_to_try
 from lavaghost.hardware.findings import Case, Plan, Unknown, Violation
 from lavaghost.hardware.layers import assign, unassigned
 from lavaghost.hardware.nodes import Graph, Phase, build
@@ -46,7 +46,10 @@ def map_network(
 
 def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule] = RULES) -> Mapping:
     """The same for nodes that are not a ghost network."""
-    bits = plan.weight_bits
+    whole, bits = graph, plan.weight_bits
+    if never := graph.phase == "learning" and hardware.plasticity.supported.value is False:
+        # ghosts and feedback take no room where nothing learns; what else is wrong is wrong without them
+        graph = graph.forward()
     cut = partition(graph, hardware, bits)
     cores: tuple[Core, ...] = ()
     needed = sum(cut.parts[p.name] for p in cut.graph.on_chip)
@@ -56,7 +59,10 @@ def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule
     case = Case(graph, hardware, plan, cut, needed)
     if case.crowded:
         case = replace(case, narrower=_narrower(case))
-    findings = [finding for rule in rules for finding in rule(case)]
+    findings = [finding for rule in rules if not (never and rule is payload) for finding in rule(case)]
+    if never:
+        asked = replace(case, graph=whole, partition=replace(cut, graph=whole))
+        findings += [*learning(asked), *payload(asked)]
     if hardware.layout == "layer_per_core":
         cores = assign(case)
         if not cores and not any(isinstance(f, Violation) for f in findings):

@@ -7,7 +7,7 @@ feedback come in, and every copy of a weight is a synapse of its own, because no
 A new kind of node is a class, with one function registered in `usage.usage`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lavaghost.spec import Network
@@ -92,6 +92,12 @@ class Graph:
     def on_chip(self) -> tuple[Population, ...]:
         """Populations that take room on cores."""
         return tuple(p for p in self.populations if p.on_chip)
+
+    def forward(self) -> "Graph":
+        """The same network for inference."""
+        populations = tuple(p for p in self.populations if p.role != "ghost")
+        connections = [replace(c, plastic=False) for c in self.connections if c.kind == "feedforward"]
+        return Graph("inference", populations, tuple(connections), self.countable)
 
     @property
     def neurons(self) -> int:

@@ -11,7 +11,7 @@ from lavaghost.hardware import remedies
 from lavaghost.hardware.capabilities import learning, payload, precision, reach
 from lavaghost.hardware.findings import Case, Finding, Unknown, Violation
 from lavaghost.hardware.partition import RESOURCES, core_limit, part_usage
-from lavaghost.hardware.schema import WORDS, Hardware
+from lavaghost.hardware.schema import WORDS
 from lavaghost.hardware.usage import layer_words
 
 Rule = Callable[[Case], Iterator[Finding]]
@@ -36,7 +36,7 @@ def core_resources(case: Case) -> Iterator[Finding]:
         known = getattr(hardware.limits, f"{resource}_per_core")
         if limit is None and resource == "synapses" and core_limit(hardware, "synapse_bits") is not None:
             continue  # synapses are limited by their memory
-        if resource == "trace_bits" and not (graph.phase == "learning" and _learns(hardware)):
+        if resource == "trace_bits" and graph.phase == "inference":
             continue
         if limit is None:
             detail = (
@@ -94,14 +94,14 @@ def roles(case: Case) -> Iterator[Finding]:
             if not per_core_known:
                 yield Unknown(f"{resource} on {name}: no figure to hold {used} against")
         elif used > limit:
-            what = "classes" if resource == "outputs" else resource
+            what = {"outputs": "classes", "hidden": "hidden neurons"}.get(resource, resource)
             yield Violation(
                 "+".join(p.name for p in layers),
                 resource,
                 used,
                 limit,
                 "neurons",
-                f"use at most {limit:,.0f} {what}, or a chip with more {resource}",
+                f"use at most {limit:,.0f} {what}, or a chip with more",
                 "network",
             )
 
@@ -138,11 +138,6 @@ def cores(case: Case) -> Iterator[Finding]:
     elif case.crowded and not case.partition.stuck:
         remedy = remedies.fewer_cores(case, allowed, case.hardware.layout == "layer_per_core")
         yield Violation("network", "cores", case.needed, allowed, "cores", remedy, "cores")
-
-
-def _learns(hardware: Hardware) -> bool:
-    """Whether it may learn."""
-    return hardware.plasticity.supported.value is not False
 
 
 RULES: tuple[Rule, ...] = (

@@ -150,7 +150,7 @@ def test_ten_classes_on_xylo() -> None:
     found = map_network(Network(layers=(16, 100, 10)), load("xylo_a2"))
     (violation,) = found.violations
     assert violation.line("xylo_a2") == (
-        "output: 10 outputs > 8 on xylo_a2; use at most 8 classes, or a chip with more outputs"
+        "output: 10 outputs > 8 on xylo_a2; use at most 8 classes, or a chip with more"
     )
     assert map_network(Network(layers=(16, 100, 8)), load("xylo_a2")).fits
     # xylo_mapper.py, `le_16_input_channels`; and Rockpool's overview: a hidden neuron has at most 64 targets
