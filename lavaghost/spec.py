@@ -3,7 +3,8 @@
 They are values: validated once, hashable, never changed. A configuration file and a saved manifest hold
 the same fields under the same names, so there is one schema and one set of messages.
 
-Every model is strict: unknown keys are refused by their path and nothing is coerced (`"3"` is not 3).
+Every model is strict: unknown keys are refused by their path and nothing is coerced (`"3"` is not 3, nor is 3.0).
+NumPy's scalars and arrays are taken for the Python numbers that they hold, and kept as these.
 `parse` turns all faults of an input into one `SpecError` line.
 """
 
@@ -11,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lavaghost.errors import SpecError, join_faults
@@ -35,6 +37,15 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays, and those inside a list or tuple, as Python values."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(part) for part in value) if type(value) in (list, tuple) else value
+    return value
+
+
 def _list_to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -51,6 +62,11 @@ class Spec(BaseModel):
     """Base of all descriptions: strict, frozen, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, values: Any) -> Any:
+        return {key: _plain(value) for key, value in values.items()} if isinstance(values, dict) else values
 
 
 class Schedule(Spec):

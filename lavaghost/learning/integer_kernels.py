@@ -178,10 +178,13 @@ def errors(cells, s, plastic, traces, seed, sample):  # type: ignore[no-untyped-
     depth = len(cells.u)
     for k in range(depth):
         key, linear = key_of(seed, ERROR + k, sample), k == depth - 1
-        # a prediction is the partner ghost's state; layer 1 has its own free rate
-        past = cells.v[max(k - 1, 0)] if plastic.prediction and k > 0 else cells.u_free[k]
+        # what the nudge adds to a rate and not to its partner ghost; layer 1 has no ghost
+        predicted = plastic.prediction and k > 0
+        ghost, ghost_free = cells.v[max(k - 1, 0)], cells.v_free[max(k - 1, 0)]
         for i in range(len(cells.u[k])):
-            error = rate(cells.u[k][i], linear, s.r_max) - rate(past[i], linear, s.r_max)
+            error = rate(cells.u[k][i], linear, s.r_max) - rate(cells.u_free[k][i], linear, s.r_max)
+            if predicted:
+                error -= rate(ghost[i], linear, s.r_max) - rate(ghost_free[i], linear, s.r_max)
             to_trace(error, plastic.error[k], plastic, key, traces.y[k], i)
     if plastic.learned:
         for k in range(depth - 1):
