@@ -188,6 +188,20 @@ def usual_rule(mechanism: Mechanism) -> Rule:
     return "prediction" if mechanism == "duplicate" else "temporal"
 
 
+SHALLOW = 7
+"""Most layers for which the default step of `Learning` holds."""
+
+
+def usual_eta(depth: int) -> float:
+    """The step that goes with L = `depth` layers, for where none is named: 0.1, or 0.1 / L from eight layers on.
+
+    A step moves every layer, and each of them the output, so what a step may be falls with their number; for
+    backprop as for ghosts (docs/results.md).
+    """
+    eta = Learning().eta
+    return eta if depth <= SHALLOW else float(f"{eta / depth:.1g}")
+
+
 def online_defaults(depth: int) -> dict[str, Any]:
     """What goes with learning one sample at a time on Lava, for where nothing else is said.
 

@@ -21,7 +21,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from lavaghost.arithmetic import Array, Float
 from lavaghost.dynamics.neuron import nudge
@@ -90,12 +89,12 @@ def attenuation_bits(network: Network, k: int) -> float:
     return -math.log2(network.beta) - (network.depth - k) * math.log2(network.lam)
 
 
-def spare_bits(dtype: DTypeLike) -> int:
+def spare_bits(dtype: np.dtype[Any]) -> int:
     """Half of the exponents below 1 of a floating type: 63 for float32, 511 for float64."""
     return -int(np.finfo(dtype).minexp) // 2
 
 
-def units(network: Network, dtype: DTypeLike) -> tuple[int, ...]:
+def units(network: Network, dtype: np.dtype[Any]) -> tuple[int, ...]:
     """m_k of layers 1..L: changes of layer k are held in units of 2^-m_k; 0 in all but deep networks.
 
     An error of 1 keeps at least 2^-63 (float32), which leaves errors and weights the other half of the exponents.
@@ -104,6 +103,13 @@ def units(network: Network, dtype: DTypeLike) -> tuple[int, ...]:
     spare = spare_bits(dtype)
     hidden = range(1, network.depth)
     return (*(max(0, math.floor(attenuation_bits(network, k)) - spare) for k in hidden), 0)
+
+
+def restoring_bits(network: Network, k: int) -> float:
+    """log2 of `restoring_gain`, which a deep network cannot form."""
+    return attenuation_bits(network, k) + (
+        math.log2(1.0 + network.beta) if network.loss == "squared_error" else 0.0
+    )
 
 
 def restoring_gain(network: Network, k: int, unit: int = 0) -> float:

@@ -6,6 +6,8 @@ fully. Memory is a few `(batch, n)` buffers per layer, made once. Changes of rat
 (`dynamics.fixed_point.units`), which are 1 unless a network is so deep that they would pass below float32.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -181,10 +183,10 @@ class Equilibrium:
             units=self.units,
         )
 
-    def _power(self, exponent: int) -> np.generic:
+    def _power(self, exponent: int) -> Any:
         """2^exponent; beyond `spare_bits` as far as numbers go that stay finite when they are multiplied with it."""
         most = spare_bits(self.dtype)
-        return self.dtype.type(2.0 ** max(-2 * most, min(most, exponent)))
+        return np.asarray(2.0 ** max(-2 * most, min(most, exponent)), self.dtype)[()]
 
     def _to(self, k: int, source: int) -> float:
         """What brings changes of layer `source` into the units of layer `k` (indices)."""

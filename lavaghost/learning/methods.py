@@ -55,7 +55,9 @@ class Ghost:
     def __init__(self, network: Network, learning: Learning, rule: Rule | None = None) -> None:
         self.network, self.rule = network, rule or RULES[learning.rule]
         self.engine = make_engine(network, learning, self.rule)
-        unit = units(network, np.float32) if learning.engine == "equilibrium" else (0,) * network.depth
+        unit = (
+            units(network, np.dtype(np.float32)) if learning.engine == "equilibrium" else (0,) * network.depth
+        )
         self.gains = [restoring_gain(network, k, m) for k, m in enumerate(unit, start=1)]
         self.ghosts = GhostPlasticity(learning.ghosts) if network.mechanism == "learned" else None
 
