@@ -37,6 +37,7 @@ from lavaghost.spec import (
     Spec,
     online_defaults,
     parse,
+    usual_eta,
     usual_rule,
 )
 from lavaghost.widths import DEFAULT, LoihiWidths, exponent_of, nearest_power
@@ -65,8 +66,8 @@ def read_config(
 ) -> RunConfig:
     """The configuration in `path` over the defaults, with `overrides` such as `{"learning": {"epochs": 3}}`.
 
-    Where no rule is named, it is the usual one of the mechanism; engine 'lava' has defaults of its own, since it
-    learns one sample at a time (`spec.online_defaults`).
+    Where no rule is named, it is the usual one of the mechanism, and eta that of the number of layers; engine
+    'lava' has defaults of its own, since it learns one sample at a time (`spec.online_defaults`).
 
     Raises `SpecError` with every fault by its path; `path` itself is named if it cannot be read.
     """
@@ -77,10 +78,9 @@ def read_config(
     if run.learning.engine == "lava" and run.arithmetic == "float":
         values = _merged(online_defaults(len(run.hidden) + 1), values)
         run = parse(RunConfig, values, where)
-    if "rule" in values.get("learning", {}):
-        return run
-    rule = usual_rule(run.network.mechanism)
-    return run.model_copy(update={"learning": run.learning.model_copy(update={"rule": rule})})
+    usual = {"rule": usual_rule(run.network.mechanism), "eta": usual_eta(len(run.hidden) + 1)}
+    silent = {name: value for name, value in usual.items() if name not in values.get("learning", {})}
+    return run.model_copy(update={"learning": run.learning.model_copy(update=silent)})
 
 
 def engine_of(run: RunConfig) -> Engine:

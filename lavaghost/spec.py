@@ -3,7 +3,8 @@
 They are values: validated once, hashable, never changed. A configuration file and a saved manifest hold
 the same fields under the same names, so there is one schema and one set of messages.
 
-Every model is strict: unknown keys are refused by their path and nothing is coerced (`"3"` is not 3).
+Every model is strict: unknown keys are refused by their path and nothing is coerced (`"3"` is not 3, nor is 3.0).
+NumPy's scalars and arrays are taken for the Python numbers that they hold, and kept as these.
 `parse` turns all faults of an input into one `SpecError` line.
 """
 
@@ -11,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lavaghost.errors import SpecError, join_faults
@@ -23,6 +25,15 @@ MAX_UNITS = 1_000_000
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays, and those inside a list or tuple, as Python values."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(part) for part in value) if type(value) in (list, tuple) else value
     return value
 
 
@@ -42,6 +53,11 @@ class Spec(BaseModel):
     """Base of all descriptions: strict, frozen, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, values: Any) -> Any:
+        return {key: _plain(value) for key, value in values.items()} if isinstance(values, dict) else values
 
 
 class Schedule(Spec):
@@ -161,6 +177,20 @@ def usual_rule(mechanism: Mechanism) -> Rule:
     leave a residual, which the temporal rule forgives; online ghosts predict nothing.
     """
     return "prediction" if mechanism == "duplicate" else "temporal"
+
+
+SHALLOW = 7
+"""Most layers for which the default step of `Learning` holds."""
+
+
+def usual_eta(depth: int) -> float:
+    """The step that goes with L = `depth` layers, for where none is named: 0.1, or 0.1 / L from eight layers on.
+
+    A step moves every layer, and each of them the output, so what a step may be falls with their number; for
+    backprop as for ghosts (docs/results.md).
+    """
+    eta = Learning().eta
+    return eta if depth <= SHALLOW else float(f"{eta / depth:.1g}")
 
 
 def online_defaults(depth: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ that makes a killed and resumed run end with the weights of an uninterrupted one
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,9 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.errors import DivergedError, SpecError, join_faults
+from lavaghost.learning.depth import check_depth
 from lavaghost.learning.diagnostics import diagnose
+from lavaghost.learning.divergence import advice, named
 from lavaghost.learning.methods import make_method
 from lavaghost.learning.optimiser import Momentum, learning_rate
 from lavaghost.learning.rules import Rule
@@ -79,6 +81,7 @@ def train(
     longer finite, `ModelFileError` or `OutputError` for a checkpoint that cannot be read or written.
     """
     check_together(network, learning)
+    check_depth(network, learning)
     check_data(network, data)
     if learning.engine == "lava":
         raise SpecError("engine 'lava' trains through lava_backend.train; here use equilibrium or stepped")
@@ -120,7 +123,7 @@ def train(
                 done += 1
                 report(done, total, None)
             method.waited()
-            check_finite(network, params, "pre-training")
+            check_finite(network, params, "pre-training", learning)
             report(done, total, row(0, 0))
         for epoch in range(first, learning.epochs):
             for i, (x, target) in enumerate(shuffled(data, learning.batch_size, learning.seed, epoch)):
@@ -130,7 +133,7 @@ def train(
                 method.after_step(params, optimiser, eta)
                 done += 1
                 report(done, total, None)
-            check_finite(network, params, f"epoch {epoch + 1}")
+            check_finite(network, params, f"epoch {epoch + 1}", learning, history[-1])
             report(done, total, row(epoch + 1, method.waited()))
     return Trained(params, history, time.perf_counter() - began)
 
@@ -208,11 +211,20 @@ def accuracy(network: Network, learning: Learning, params: Parameters, x: Array,
     return float((engine.output(params, x).argmax(axis=1) == y).mean())
 
 
-def check_finite(network: Network, params: Parameters, when: str) -> None:
-    """Raise `DivergedError` if a number of the network is not finite."""
+def check_finite(
+    network: Network,
+    params: Parameters,
+    when: str,
+    learning: Learning | None = None,
+    last: Mapping[str, Any] | None = None,
+) -> None:
+    """Raise `DivergedError` if a number of the network is not finite, with what to lower by what `last` shows.
+
+    `last` is the last row of history, measured while all numbers were finite.
+    """
     broken = [name for name, array in params.named().items() if not np.isfinite(array).all()]
     if broken:
         raise DivergedError(
-            f"training diverged in {when}: {', '.join(broken)} not finite; lower learning.eta, or the loop gain "
-            f"by network.lam ({network.lam}), or learning.ghosts.mu for learned ghosts"
+            f"training diverged in {when}: {named(broken)} not finite; "
+            f"{advice(network, broken, learning or Learning(), last or {})}"
         )

@@ -12,8 +12,13 @@ With v the membrane at the free fixed point and r = rho(v), every nudged quantit
     learned     e_k = lam (B_k d_{k+1} - I_k dg_k),   dg_k = rho(h_k + G_k d_k) - rho(h_k),  h_k = G_k r_k + c_k
 
 The changes are of order beta lam^(L-k). As differences of two large rates they would drown in float32
-rounding (docs/theory.md), so they are solved for directly.
+rounding (docs/theory.md), so they are solved for directly. In a deep network they pass below the smallest number of
+float32 as well, and their restoring gains above its largest: such layers are held in a unit of 2^-m_k (`units`). The
+equations are linear but for clip, and a clip of scaled numbers is a scaled clip, so a unit changes no digit.
 """
+
+import math
+from typing import Any
 
 import numpy as np
 
@@ -37,17 +42,28 @@ def split(v: Array, r_max: float, rate: Array) -> None:
     np.subtract(v, rate, out=v)
 
 
-def respond(change: Array, excess: Array, rate: Array, r_max: float, out: Array, scratch: Array) -> Array:
+def respond(
+    change: Array, excess: Array, rate: Array, r_max: float, out: Array, scratch: Array, per_rate: Any = 1.0
+) -> Array:
     """`out` = rho(v + change) - rho(v), for rate = rho(v) and excess = v - rate. All `(batch, n)`.
 
     Equal to clip(change + excess, -rate, r_max - rate): exact to the last bit of `change` in the linear
-    range, where the plain difference loses `eps * |v|`.
+    range, where the plain difference loses `eps * |v|`. `change` and `out` are in units of 1 / `per_rate`, a power
+    of two.
     """
-    np.add(change, excess, out=out)
+    if per_rate == 1.0:
+        np.add(change, excess, out=out)
+    else:
+        np.multiply(excess, per_rate, out=scratch)
+        np.add(change, scratch, out=out)
     np.negative(rate, out=scratch)
+    if per_rate != 1.0:
+        scratch *= per_rate
     np.maximum(out, scratch, out=out)
     if r_max < np.inf:
-        scratch += r_max
+        np.subtract(r_max, rate, out=scratch)
+        if per_rate != 1.0:
+            scratch *= per_rate
         np.minimum(out, scratch, out=out)
     return out
 
@@ -68,12 +84,45 @@ def output_error(output: Array, target: Array, network: Network, shift: Array | 
     return nudge(at, target, network.loss, FLOAT32) * network.beta
 
 
-def restoring_gain(network: Network, k: int) -> float:
+def attenuation_bits(network: Network, k: int) -> float:
+    """-log2(beta lam^(L - k)): how far an error of 1 falls on its way to layer k; negative where it grows."""
+    return -math.log2(network.beta) - (network.depth - k) * math.log2(network.lam)
+
+
+def spare_bits(dtype: np.dtype[Any]) -> int:
+    """Half of the exponents below 1 of a floating type: 63 for float32, 511 for float64."""
+    return -int(np.finfo(dtype).minexp) // 2
+
+
+def units(network: Network, dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """m_k of layers 1..L: changes of layer k are held in units of 2^-m_k; 0 in all but deep networks.
+
+    An error of 1 keeps at least 2^-63 (float32), which leaves errors and weights the other half of the exponents.
+    The output's unit is 1.
+    """
+    spare = spare_bits(dtype)
+    hidden = range(1, network.depth)
+    return (*(max(0, math.floor(attenuation_bits(network, k)) - spare) for k in hidden), 0)
+
+
+def restoring_bits(network: Network, k: int) -> float:
+    """log2 of `restoring_gain`, which a deep network cannot form."""
+    return attenuation_bits(network, k) + (
+        math.log2(1.0 + network.beta) if network.loss == "squared_error" else 0.0
+    )
+
+
+def restoring_gain(network: Network, k: int, unit: int = 0) -> float:
     """(1 + beta) / beta * lam^-(L - k): undoes the attenuation of nudge and feedback at layer k.
 
-    For cross-entropy the nudge is not divided by 1 + beta, so the first factor is 1 / beta.
+    For cross-entropy the nudge is not divided by 1 + beta, so the first factor is 1 / beta. Of changes in units of
+    2^-unit it is the gain, 2^-unit smaller, and formed without leaving the finite numbers.
     """
     nudge_gain = 1.0 / network.beta
     if network.loss == "squared_error":
         nudge_gain *= 1.0 + network.beta
-    return nudge_gain * network.lam ** -(network.depth - k)
+    if unit == 0:
+        return nudge_gain * network.lam ** -(network.depth - k)
+    mantissa, exponent = math.frexp(network.lam)
+    n = network.depth - k
+    return math.ldexp(nudge_gain * mantissa**-n, -n * exponent - unit)

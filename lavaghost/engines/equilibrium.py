@@ -2,15 +2,18 @@
 
 With duplicate or online ghosts the free fixed point is the forward pass. One top-down sweep of the deviation
 form (`dynamics.fixed_point`) then gives the nudged state up to O(beta); more sweeps, or a tolerance, solve it
-fully. Memory is a few `(batch, n)` buffers per layer, made once.
+fully. Memory is a few `(batch, n)` buffers per layer, made once. Changes of rates are held in units of 2^-m_k
+(`dynamics.fixed_point.units`), which are 1 unless a network is so deep that they would pass below float32.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from lavaghost.arithmetic import Array, gemm
 from lavaghost.dynamics import Parameters
-from lavaghost.dynamics.fixed_point import output_error, respond, split
+from lavaghost.dynamics.fixed_point import output_error, respond, spare_bits, split, units
 from lavaghost.engines.trial import Trial
 from lavaghost.spec import Network
 
@@ -45,6 +48,7 @@ class Equilibrium:
         self.push = push or self.learned or sweeps > 1
         self.predict = predict or sweeps > 1
         self.sweeps_done = 0
+        self.units = units(network, self.dtype)
         n = network.layers
 
         def buffers(sizes: tuple[int, ...]) -> list[Array]:
@@ -163,7 +167,10 @@ class Equilibrium:
                     break
                 before = [d.copy() for d in changes]
         for k in range(hidden):
-            np.add(rates[k], changes[k], out=self._nudged[k][:batch])
+            change = changes[k]
+            if self.units[k]:
+                change = np.multiply(change, self._power(-self.units[k]), out=self._scratch[k][:batch])
+            np.add(rates[k], change, out=self._nudged[k][:batch])
         return Trial(
             x=x,
             free=rates,
@@ -173,7 +180,17 @@ class Equilibrium:
             ghost_rate=self._cut(self._ghost_rate) if self.learned else (),
             left_over=self._cut(self._left_over) if self.learned else (),
             whole=self._cut(self._whole) if self.learned else (),
+            units=self.units,
         )
+
+    def _power(self, exponent: int) -> Any:
+        """2^exponent; beyond `spare_bits` as far as numbers go that stay finite when they are multiplied with it."""
+        most = spare_bits(self.dtype)
+        return np.asarray(2.0 ** max(-2 * most, min(most, exponent)), self.dtype)[()]
+
+    def _to(self, k: int, source: int) -> float:
+        """What brings changes of layer `source` into the units of layer `k` (indices)."""
+        return 2.0 ** (self.units[k] - self.units[source])
 
     def _cut(self, buffers: list[Array]) -> tuple[Array, ...]:
         return tuple(b[: self._at] for b in buffers)
@@ -187,10 +204,11 @@ class Equilibrium:
             if duplicate and not first:
                 above = self._unpredicted[k + 1][:batch]
             e, d = self._feedback[k][:batch], self._change[k][:batch]
-            gemm(above, params.feedback_of(k + 1), e, alpha=lam, trans_b=True)
+            gain = lam * self._to(k, k + 1)
+            gemm(above, params.feedback_of(k + 1), e, alpha=gain, trans_b=True)
             if self.learned and not first:
                 ghosts = self._ghost_change[k][:batch]
-                gemm(ghosts, params.ghost_inhibition[k], e, alpha=-lam, beta=1.0, trans_b=True)
+                gemm(ghosts, params.ghost_inhibition[k], e, alpha=-gain, beta=1.0, trans_b=True)
             change = e
             if k > 0 and not first:
                 change = np.add(e, self._pushed[k][:batch], out=d)
@@ -205,7 +223,7 @@ class Equilibrium:
             d = self._change[k][:batch]
             if k > 0:
                 p = self._pushed[k][:batch]
-                gemm(self._change[k - 1][:batch], params.weights[k], p, trans_b=True)
+                gemm(self._change[k - 1][:batch], params.weights[k], p, alpha=self._to(k, k - 1), trans_b=True)
                 if k < hidden:
                     np.add(p, self._feedback[k][:batch], out=d)
                     self._respond(k, d, d)
@@ -215,15 +233,16 @@ class Equilibrium:
                 self._mismatch(k)
             if self.learned and k < hidden:
                 dg, scratch = self._ghost_change[k][:batch], self._ghost_scratch[k][:batch]
-                gemm(d, params.ghost_weights[k], dg, trans_b=True)
+                gemm(d, params.ghost_weights[k], dg, alpha=self._to(k + 1, k), trans_b=True)
                 if k + 1 < hidden:
                     h, g = self._ghost_excess[k][:batch], self._ghost_rate[k][:batch]
-                    respond(dg, h, g, self.network.r_max, dg, scratch)
+                    respond(dg, h, g, self.network.r_max, dg, scratch, self._power(self.units[k + 1]))
 
     def _respond(self, k: int, change: Array, out: Array) -> None:
         batch = self._at
         excess, rate = self._excess[k][:batch], self._rate[k][:batch]
-        respond(change, excess, rate, self.network.r_max, out, self._scratch[k][:batch])
+        power = self._power(self.units[k])
+        respond(change, excess, rate, self.network.r_max, out, self._scratch[k][:batch], power)
 
     def _mismatch(self, k: int) -> None:
         """delta_k = d_k - (rho(v_k + p_k) - rho(v_k))."""
@@ -236,17 +255,13 @@ class Equilibrium:
         np.subtract(d, delta, out=delta)
 
     def _unpredicted_rates(self, params: Parameters) -> tuple[Array, ...]:
-        """r_k - g_{k-1} at the nudged state; the input is clamped, so layer 1 has its own free rate."""
+        """Nudged minus free r_k - g_{k-1}; the input is clamped, so layer 1 has its own change."""
         if self.network.mechanism == "online" or not self.predict:
             return ()
         if not self.learned:
             return self._cut(self._unpredicted) if self.push else self._cut(self._change)
-        found = [self._change[0][: self._at]]
-        for k in range(1, self.network.depth):
-            free = self._rate[k][: self._at] - self._ghost_rate[k - 1][: self._at]
-            change = self._change[k][: self._at] - self._ghost_change[k - 1][: self._at]
-            found.append(free + change)
-        return tuple(found)
+        above = zip(self._cut(self._change)[1:], self._cut(self._ghost_change), strict=True)
+        return (self._change[0][: self._at], *(change - ghost for change, ghost in above))
 
 
 def _settled(before: list[Array], now: tuple[Array, ...], tolerance: float) -> bool:

@@ -76,14 +76,7 @@ class Stepped:
         free, nudged = self.rates(free_state), self.rates(state)
         change = tuple(self.arith.subtract(n, f) for n, f in zip(nudged, free, strict=True))
         online = self.network.mechanism == "online"
-        unpredicted = (
-            ()
-            if online
-            else (
-                change[0],
-                *map(self.arith.subtract, nudged[1:], self.ghost_rates(state)),
-            )
-        )
+        unpredicted = () if online else (change[0], *self._unpredicted(free, free_state, nudged, state))
         return Trial(
             x=np.asarray(x),
             free=free,
@@ -95,3 +88,12 @@ class Stepped:
             whole=free_state.feedback,
             ghost_pre=() if online else self.ghost_rates(state),
         )
+
+    def _unpredicted(
+        self, free: tuple[Array, ...], free_state: State, nudged: tuple[Array, ...], state: State
+    ) -> Iterator[Array]:
+        """What the nudge adds to r_k - g_{k-1}, k = 2..L."""
+        subtract = self.arith.subtract
+        before = map(subtract, free[1:], self.ghost_rates(free_state))
+        after = map(subtract, nudged[1:], self.ghost_rates(state))
+        return map(subtract, after, before)

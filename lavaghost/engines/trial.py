@@ -10,8 +10,8 @@ class Local(NamedTuple):
     """What a neuron of one layer has seen by the end of a trial; arrays `(batch, n_k)`.
 
     free         its rate at the end of the free phase
-    change       its nudged minus its free rate
-    unpredicted  what its ghosts did not predict at the nudged state; None where no ghost predicts it
+    change       its nudged minus its free rate, in units of 2^-m_k (`Trial.units`)
+    unpredicted  what the nudge adds to its rate and not to its ghost's; None where no ghost predicts it
     """
 
     free: Array
@@ -27,9 +27,10 @@ class Trial(NamedTuple):
     x           the input, r_0
     free        r_1..r_L at the end of the free phase
     change      nudged minus free rate, layers 1..L
-    unpredicted what is not predicted by ghosts at the nudged state: r_k - g_{k-1}; for layer 1 its `change`
+    unpredicted nudged minus free r_k - g_{k-1}, what the nudge adds and ghosts do not predict; for layer 1 its `change`
     pre         presynaptic rates at the end of the trial: x, then r_1..r_{L-1} nudged
     ghost_rate  g_1..g_{L-1} at the end of the free phase (learned and duplicate ghosts), else empty
+    units       m_1..m_L: `change` and `unpredicted` of layer k are in units of 2^-m_k; empty where all are 0
     ghost_pre   g_1..g_{L-1} at the end of the trial, from engines that step in time; else empty
     left_over   B_k r_{k+1} - i_k at the end of the free phase, k = 1..L-1
     whole       B_k r_{k+1} at the end of the free phase, k = 1..L-1
@@ -44,6 +45,7 @@ class Trial(NamedTuple):
     left_over: tuple[Array, ...] = ()
     whole: tuple[Array, ...] = ()
     ghost_pre: tuple[Array, ...] = ()
+    units: tuple[int, ...] = ()
 
     def local(self, k: int) -> Local:
         """What layer k (from 1) has seen."""

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lavaghost.arithmetic import Array
-from lavaghost.dynamics.fixed_point import restoring_gain
+from lavaghost.dynamics.fixed_point import restoring_bits
 from lavaghost.errors import SpecError
 from lavaghost.learning.integer_kernels import Rule
 from lavaghost.learning.integer_spec import IntegerLearning
@@ -120,7 +120,7 @@ def error_shifts(
     depth, messages = network.depth, formats.messages
     error = []
     for k in range(1, depth + 1):
-        gain = eta + np.log2(restoring_gain(network, k)) + (learning.output_exponent if k == depth else 0)
+        gain = eta + restoring_bits(network, k) + (learning.output_exponent if k == depth else 0)
         error.append(shift(messages[k - 1], formats.weights[k - 1], gain))
     learned = network.mechanism == "learned"
     ghost = [
@@ -137,6 +137,7 @@ def error_shifts(
     worst = max((abs(h), name) for name, values in shifts.items() for h in values)
     if worst[0] > 30:
         raise SpecError(
-            f"{worst[1]}: a shift by {worst[0]} bits leaves nothing of an error; choose eta near 2^-6"
+            f"{worst[1]}: a shift by {worst[0]} bits leaves nothing of an error; choose eta near 2^-6, and for "
+            f"{depth} layers a network.lam near 1 (now {network.lam:g})"
         )
     return {name: np.array(values, np.int64) for name, values in shifts.items()}

@@ -214,27 +214,32 @@ def rate(u, linear, r_max):  # type: ignore[no-untyped-def]
 
 
 @njit
-def rate_error(now, past, linear, s, right, plastic, key, y):  # type: ignore[no-untyped-def]
-    """What rates differ by, as a trace."""
+def rate_error(now, past, ghost, ghost_past, linear, s, right, plastic, key, y):  # type: ignore[no-untyped-def]
+    """What rates differ by, less what those of their ghosts do, if there are any, as a trace."""
     for i in range(len(y)):
         error = rate(now[i], linear, s.r_max) - rate(past[i], linear, s.r_max)
+        if len(ghost) > 0:
+            error -= rate(ghost[i], linear, s.r_max) - rate(ghost_past[i], linear, s.r_max)
         to_trace(error, right, plastic, key, y, i)
 
 
 @njit
 def errors(m, s, plastic, seed, sample):  # type: ignore[no-untyped-def]
     """The rule's error of every neuron as its trace y, from full-resolution states."""
-    depth = len(m.n) - 1
+    depth, none = len(m.n) - 1, m.z[:0]
     for k in range(depth):
-        # a prediction is the partner ghost's state; layer 1 has its own free rate
-        past = above(m, V, k - 1) if plastic.prediction and k > 0 else states(m, U_FREE, k)
+        # what the nudge adds to a rate and not to its partner ghost; layer 1 has no ghost
+        partner = plastic.prediction and k > 0
+        ghost = above(m, V, k - 1) if partner else none
+        ghost_past = above(m, V_FREE, k - 1) if partner else none
+        now, past, y = states(m, U, k), states(m, U_FREE, k), states(m, Y, k)
         key = key_of(seed, ERROR + k, sample)
-        rate_error(states(m, U, k), past, k == depth - 1, s, plastic.error[k], plastic, key, states(m, Y, k))
+        rate_error(now, past, ghost, ghost_past, k == depth - 1, s, plastic.error[k], plastic, key, y)
     if plastic.learned:
         for k in range(depth - 1):
             now, past, y = states(m, U_FREE, k + 1), membranes(m, V_FREE, k, s), above(m, Y_GHOST, k)
             key = key_of(seed, GHOST_ERROR + k, sample)
-            rate_error(now, past, k == depth - 2, s, plastic.ghost_error[k], plastic, key, y)
+            rate_error(now, past, none, none, k == depth - 2, s, plastic.ghost_error[k], plastic, key, y)
             key = key_of(seed, INHIBITION_ERROR + k, sample)
             left, y = states(m, LEFT, k), states(m, Y_INHIBITION, k)
             for i in range(len(y)):

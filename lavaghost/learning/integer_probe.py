@@ -66,8 +66,10 @@ def probe(net: IntegerNetwork, learning: IntegerLearning, x: Array, labels: Arra
 
 def _error(net: IntegerNetwork, k: int, plastic: Plastic) -> Array:
     """The rule's error of layer k + 1 in the present cells, in states."""
-    past = net.states.v[k - 1] if plastic.prediction and k > 0 else net.states.u_free[k]
-    now = net.states.u[k]
-    if k == net.network.depth - 1:
-        return now - past
-    return np.clip(now, 0, net.shifts.r_max) - np.clip(past, 0, net.shifts.r_max)
+    cells, linear = net.states, k == net.network.depth - 1
+
+    def change(now: Array, free: Array) -> Array:
+        return now - free if linear else np.clip(now, 0, net.shifts.r_max) - np.clip(free, 0, net.shifts.r_max)
+
+    error = change(cells.u[k], cells.u_free[k])
+    return error - change(cells.v[k - 1], cells.v_free[k - 1]) if plastic.prediction and k > 0 else error

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from lavaghost.errors import SpecError, join_faults
+from lavaghost.learning.depth import resolution_faults, steps_needed, time_faults
 from lavaghost.loihi import Loihi
 from lavaghost.names import Rounding
 from lavaghost.spec import Count, Network, Physics, Spec
@@ -60,6 +61,10 @@ def check_integer(network: Network, learning: IntegerLearning, formats: Formats,
         faults.append(
             "rule 'prediction' needs ghosts that predict, and 'online' ones do not; use rule 'temporal'"
         )
+    fraction = widths.state_fraction
+    faults += resolution_faults(
+        network, fraction - 1, f"a state has {fraction} fractional bits", power_of_two=True
+    ) + time_faults(network)
     if len(formats.messages) != network.depth + 1 or len(formats.weights) != network.depth:
         faults.append(
             f"formats name {len(formats.messages)} layers, the network has {network.depth + 1}; make them for it"
@@ -106,13 +111,20 @@ def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
 
     Squared error, since a neuron has no softmax. A hidden rate saturates where its message does, so that errors
     and messages agree. beta = 1 and lam = 1/8 fill many bits with error and keep the loop of feedback and nudge
-    stable; with tau = 2 it settles within the schedule.
+    stable; with tau = 2 it settles within the schedule. Beyond three hidden layers lam is as much larger as leaves
+    an error of 1 three bits in layer 1, and phases as long as they need.
     """
-    schedule = network.schedule.model_copy(update={"t_free_steps": 24, "t_nudge_steps": 12})
+    depth, tau = network.depth, network.schedule.tau_steps
+    needed = steps_needed(tau, depth) if depth > 4 else 0
+    steps = {"t_free_steps": max(24, 2 * needed), "t_nudge_steps": max(12, needed)}
+    schedule = network.schedule.model_copy(update=steps)
+    lam = 0.125
+    if depth > 4:
+        lam = 2.0 ** -min(3, max(0, widths.state_fraction - 3) // (depth - 1))
     saturation = widths.message_limit * 2.0 ** (2 - widths.message_bits)
     changes = {
         "loss": "squared_error",
-        "lam": 0.125,
+        "lam": lam,
         "beta": 1.0,
         "saturation": saturation,
         "activation": "relu",

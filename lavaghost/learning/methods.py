@@ -10,7 +10,7 @@ import numpy as np
 
 from lavaghost.arithmetic import Array, gemm
 from lavaghost.dynamics import Parameters
-from lavaghost.dynamics.fixed_point import FLOAT32, restoring_gain
+from lavaghost.dynamics.fixed_point import FLOAT32, restoring_gain, units
 from lavaghost.dynamics.neuron import nudge
 from lavaghost.engines import Trial
 from lavaghost.engines.equilibrium import Equilibrium
@@ -55,7 +55,10 @@ class Ghost:
     def __init__(self, network: Network, learning: Learning, rule: Rule | None = None) -> None:
         self.network, self.rule = network, rule or RULES[learning.rule]
         self.engine = make_engine(network, learning, self.rule)
-        self.gains = [restoring_gain(network, k) for k in range(1, network.depth + 1)]
+        unit = (
+            units(network, np.dtype(np.float32)) if learning.engine == "equilibrium" else (0,) * network.depth
+        )
+        self.gains = [restoring_gain(network, k, m) for k, m in enumerate(unit, start=1)]
         self.ghosts = GhostPlasticity(learning.ghosts) if network.mechanism == "learned" else None
 
     def factors(self, params: Parameters, x: Array, target: Array) -> LayerFactors:

@@ -29,6 +29,7 @@ from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Local, Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import SpecError
+from lavaghost.learning.depth import check_depth
 from lavaghost.learning.ghosts import OnlineGhosts
 from lavaghost.learning.optimiser import learning_rate
 from lavaghost.learning.rules import RULES, Rule
@@ -126,6 +127,7 @@ def course(
     Raises `SpecError` for what cannot be learned one sample at a time.
     """
     check_together(network, learning)
+    check_depth(network, learning)
     wanted = {"method": "ghost", "batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
     wrong = [f"{name} {getattr(learning, name)}" for name, v in wanted.items() if getattr(learning, name) != v]
     if wrong:

@@ -1,8 +1,9 @@
 """The two local rules. A rule names the postsynaptic factor; the presynaptic one is the rate at the trial's end.
 
     temporal     dW_k = eta_k (r_k^nudged - r_k^free) r_{k-1}^T     the neuron's own past
-    prediction   dW_k = eta_k (r_k - g_{k-1}) r_{k-1}^T             what its ghost did not predict
+    prediction   dW_k = eta_k D(r_k - g_{k-1}) r_{k-1}^T            what its ghost did not predict
 
+D is nudged minus free: what ghosts miss without a target is no error, and the neuron knows it when the free phase ends.
 `r_{k-1}` is the nudged rate in every engine: a Lava trace holds the last payload of the trial. The gain
 `eta_k` undoes the attenuation of nudge and feedback (`dynamics.fixed_point.restoring_gain`). Both rules are a
 reconstruction from the abstract of Mesnard et al. 2019 (docs/theory.md).

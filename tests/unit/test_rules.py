@@ -1,5 +1,7 @@
 """The two local rules: what they read of a trial, and what they refuse."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import SpecError
 from lavaghost.learning.rules import PREDICTION, RULES, TEMPORAL
-from tests.strategies import fast, problem
+from tests.strategies import descent, fast, problem
 
 LOCAL = Local(free=np.array([[1.0]]), change=np.array([[2.0]]), unpredicted=np.array([[3.0]]))
 
@@ -48,8 +50,8 @@ def test_in_layer_one_both_rules_read_the_same(mechanism):
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned"])
-def test_what_is_unpredicted_is_the_rate_minus_its_ghost(mechanism):
-    """From the definition: r_k - rho(G r_{k-1} + c) at the nudged state, in the equilibrium engine."""
+def test_what_is_unpredicted_is_what_the_nudge_adds_to_the_rate_and_not_to_its_ghost(mechanism):
+    """From the definition: r_k - rho(G r_{k-1} + c), nudged minus free, in the equilibrium engine."""
     p = problem((5, 7, 6, 4), 8, mechanism=mechanism, lam=0.05, beta=0.5, copied=False)
     engine = Equilibrium(p.network, 8, sweeps=200, tolerance=1e-14, free_sweeps=60, dtype=np.float64)
     trial = engine.trial(p.params, p.x, p.target)
@@ -58,6 +60,43 @@ def test_what_is_unpredicted_is_the_rate_minus_its_ghost(mechanism):
         copies = mechanism == "duplicate"
         w = p.params.weights[k - 1] if copies else p.params.ghost_weights[k - 2]
         b = p.params.biases[k - 1] if copies else p.params.ghost_biases[k - 2]
-        ghost = nudged[k - 2] @ w.T + b
-        ghost = ghost if k == 3 else np.maximum(ghost, 0)
-        np.testing.assert_allclose(trial.unpredicted[k - 1], nudged[k - 1] - ghost, rtol=0, atol=1e-12)
+        missed = []
+        for rates in (trial.free, nudged):
+            ghost = rates[k - 2] @ w.T + b
+            missed.append(rates[k - 1] - (ghost if k == 3 else np.maximum(ghost, 0)))
+        if copies:
+            np.testing.assert_allclose(missed[0], 0, rtol=0, atol=1e-12)
+        else:
+            assert np.abs(missed[0]).max() > 2 * np.abs(trial.unpredicted[k - 1]).max()
+        np.testing.assert_allclose(trial.unpredicted[k - 1], missed[1] - missed[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["equilibrium", "stepped"])
+def test_prediction_bears_ghosts_that_predict_badly(engine):
+    """Its error is O(lam |W - G|): with ghosts near zero it is that of the temporal rule, with exact ones gone."""
+    errors = []
+    for share in (0.0, 0.5, 0.9, 1.0):
+        p = problem(
+            (5, 30, 30, 4),
+            40,
+            mechanism="learned",
+            lam=0.01,
+            beta=1e-3,
+            loss="squared_error",
+            schedule=fast(t_free_steps=200),
+        )
+        for group in (p.params.ghost_weights, p.params.ghost_biases):
+            for array in group:
+                array[:] = share * array
+        made = Equilibrium(p.network, 40, sweeps=50, free_sweeps=60, dtype=np.float64)
+        trial = (Stepped(p.network) if engine == "stepped" else made).trial(p.params, p.x, p.target)
+        gradient = descent(p.network, p.params, p.x, p.target)
+        cosines = []
+        for k in (1, 2, 3):
+            change = PREDICTION.post(trial.local(k)).T @ trial.pre[k - 1]
+            wanted = gradient[k - 1]
+            cosines.append((change * wanted).sum() / np.linalg.norm(change) / np.linalg.norm(wanted))
+        errors.append(1 - min(cosines))
+    assert errors[0] < 0.1
+    assert all(later <= earlier for earlier, later in pairwise(errors))
+    assert errors[-1] < 1e-4

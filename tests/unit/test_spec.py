@@ -1,8 +1,10 @@
 """Descriptions are strict: a bad value is refused by its path, with the value and the limit, in one line."""
 
+import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -131,6 +133,65 @@ def test_a_message_stays_one_short_line_whatever_the_input():
 
 
 # ---- nothing is coerced, nothing changes
+
+NUMPY_SIZES: list[Any] = [
+    (np.int64(64), 32, 10),
+    [np.uint8(64), np.int16(32), 10],
+    np.array([64, 32, 10]),
+    np.array([64, 32, 10], np.uint16),
+    tuple(np.array([64, 32, 10])),
+]
+
+
+@pytest.mark.parametrize("layers", NUMPY_SIZES)
+def test_numpy_integers_are_integers(layers):
+    network = Network(layers=layers)
+    assert network == Network(layers=(64, 32, 10))
+    assert [type(n) for n in network.layers] == [int] * 3
+    assert hash(network) == hash(Network(layers=(64, 32, 10)))
+
+
+def test_numpy_numbers_are_kept_as_plain_ones_everywhere():
+    """A description made of them is written as JSON, and parses to an equal value."""
+    physics: dict[str, Any] = {
+        "layers": (np.int32(4), 3, 2),
+        "lam": np.float32(0.5),
+        "beta": np.int64(1),
+        "saturation": np.float64(2.0),
+        "mechanism": np.str_("learned"),
+        "schedule": {"t_free_steps": np.int8(20), "tau_steps": np.float16(1.5)},
+    }
+    steps: dict[str, Any] = {
+        "seed": np.uint64(7),
+        "epochs": np.int64(3),
+        "ghosts": {"pretrain_batches": np.int32(5)},
+    }
+    network, learning = Network(**physics), Learning(**steps)
+    assert (network.lam, network.beta, network.schedule.t_free_steps) == (0.5, 1.0, 20)
+    assert (learning.seed, learning.ghosts.pretrain_batches) == (7, 5)
+    for value in (network, learning):
+        assert parse(type(value), json.loads(json.dumps(value.model_dump()))) == value
+
+
+NUMPY_BAD: list[tuple[type[Spec], dict[str, Any], str]] = [
+    (Network, {"layers": (np.float64(64.0), 32, 10)}, "layers.0: .*integer, got 64.0"),
+    (Network, {"layers": (64.5, 32, 10)}, "layers.0: .*integer, got 64.5"),
+    (Network, {"layers": np.array([64.0, 32.0, 10.0])}, "layers.2: .*integer, got 10.0"),
+    (Network, {"layers": (np.bool_(True), 32, 10)}, "layers.0: .*integer, got True"),
+    (Network, {"layers": np.array([[4, 3, 2]])}, r"layers.0: .*integer, got \[4, 3, 2\]"),
+    (Network, {"layers": np.array(5)}, "layers: .*tuple, got 5"),
+    (Network, {"layers": (4, np.int64(0), 2)}, "layers.1: .*greater than or equal to 1, got 0"),
+    (Network, {"layers": (4, 3, 2), "lam": np.bool_(True)}, "lam: a number is needed, .*got True"),
+    (Network, {"layers": (4, 3, 2), "lam": np.float32(np.nan)}, "lam: .*greater than 0, got nan"),
+    (Learning, {"epochs": np.float32(3)}, "epochs: .*integer, got 3.0"),
+    (Learning, {"seed": np.array([1])}, r"seed: .*integer, got \[1\]"),
+]
+
+
+@pytest.mark.parametrize(("model", "values", "text"), NUMPY_BAD)
+def test_numpy_values_that_are_no_such_number_are_refused_like_others(model, values, text):
+    with pytest.raises(SpecError, match=text):
+        parse(model, values)
 
 
 def test_good_values_are_taken_as_they_are():

@@ -260,8 +260,26 @@ def test_a_trial_reports_the_states_at_the_ends_of_its_phases(mechanism):
     else:
         np.testing.assert_array_equal(trial.unpredicted[0], trial.change[0])
         for k in (1, 2):
-            ghost = end.v_ghost[k - 1] if k == 2 else np.maximum(end.v_ghost[k - 1], 0)
-            np.testing.assert_array_equal(trial.unpredicted[k], engine.rates(end)[k] - ghost)
+            missed = [
+                engine.rates(state)[k]
+                - (state.v_ghost[k - 1] if k == 2 else np.maximum(state.v_ghost[k - 1], 0))
+                for state in (free, end)
+            ]
+            np.testing.assert_array_equal(trial.unpredicted[k], missed[1] - missed[0])
+
+
+def test_duplicates_miss_nothing_without_a_target_so_that_what_they_miss_with_one_is_all_error():
+    """With the time constant of what they copy: r_k - g_{k-1} is zero to the bit when the free phase ends."""
+    p = problem((4, 5, 5, 3), 3, mechanism="duplicate")
+    engine = Stepped(p.network)
+    free, end = engine.ends(p.params, p.x, p.target)
+    for rates, ghosts in zip(engine.rates(free)[1:], engine.ghost_rates(free), strict=True):
+        np.testing.assert_array_equal(rates, ghosts)
+    trial = engine.trial(p.params, p.x, p.target)
+    for k in (1, 2):
+        np.testing.assert_array_equal(
+            trial.unpredicted[k], engine.rates(end)[k] - engine.ghost_rates(end)[k - 1]
+        )
 
 
 def test_without_a_target_there_is_no_nudged_phase():

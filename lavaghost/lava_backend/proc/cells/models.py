@@ -88,7 +88,7 @@ class NeuronModel(CellModel):
         self.probe: Probe | None = proc_params["probe"]
         self.feedback_learns: bool = proc_params["feedback_learns"]
         self.w_gain: float = proc_params["w_gain"]
-        self.free = self.left_over = self.signal = self.behind = self.zero
+        self.free = self.missed = self.left_over = self.signal = self.behind = self.zero
         self.feedback: Array | None = None
         self.inhibition: Array | None = None
 
@@ -98,7 +98,7 @@ class NeuronModel(CellModel):
         self.send(self.s_out, r if self.k == self.network.depth else sent)
         predicted = self.arrived(self.a_ghost)  # sent before the ghosts wait for `teach_out`
         if phase.free_end:
-            self.free = r
+            self.free, self.missed = r, self.arith.subtract(r, predicted)
         if phase.end and self.course is not None:
             self._teach(self.course, r, sent, predicted, phase)
             return
@@ -133,7 +133,10 @@ class NeuronModel(CellModel):
         change = self.arith.subtract(r, self.free)
         if self.network.mechanism == "online":
             return Local(self.free, change, None)
-        return Local(self.free, change, change if self.k == 1 else self.arith.subtract(r, predicted))
+        if self.k == 1:
+            return Local(self.free, change, change)
+        missed = self.arith.subtract(r, predicted)
+        return Local(self.free, change, self.arith.subtract(missed, self.missed))
 
 
 class HiddenCellModel(NeuronModel):
