@@ -1,8 +1,8 @@
 """Time and memory of mapping against the size of the network: `python -m benchmarks.mapping [--json FILE]`.
 
-Each size is mapped in a process of its own, for learning, onto the smallest Loihi 2 system that takes it, with
-placement, traffic and cost as `lavaghost map` works them out. Figures are the median of three runs, and the largest
-resident memory of the process with and without the mapping.
+Each size is mapped in a process of its own, for learning onto Loihi 2 and for inference onto Loihi 1, whose spikes
+carry no numbers, with placement, traffic and cost as `lavaghost map` works them out. Figures are the median of three
+runs, and the largest resident memory of the process with and without the mapping.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lavaghost.hardware.nodes import Phase
+
 SIZES = {
     "10^4": (60, 100, 10),
     "10^5": (300, 300, 10),
@@ -22,6 +24,7 @@ SIZES = {
     "10^7": (3200, 3000, 10),
     "10^8": (10_000, 9_900, 10),
 }
+PHASES: dict[str, Phase] = {"loihi2_oheo_gulch": "learning", "loihi1": "inference"}
 RUNS = 3
 
 
@@ -33,12 +36,12 @@ def measure(layers: tuple[int, ...], chip: str) -> dict[str, Any]:
     from lavaghost.spec import Network
 
     network, hardware = Network(layers=layers), load(chip)
-    make(Network(layers=(4, 3, 2)), hardware, "learning", Plan())
+    make(Network(layers=(4, 3, 2)), hardware, PHASES[chip], Plan())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, reports = [], []
     for _ in range(RUNS):
         start = time.perf_counter()
-        reports = [make(network, hardware, "learning", Plan())]
+        reports = [make(network, hardware, PHASES[chip], Plan())]
         seconds.append(time.perf_counter() - start)
     mapping = reports[0].mapping
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -66,7 +69,7 @@ def main() -> None:
         print(json.dumps(measure(tuple(int(n) for n in layers.split(",")), chip)))
         return
     rows = {}
-    for chip in ("loihi2_oheo_gulch", "loihi1"):
+    for chip in PHASES:
         for name, layers in SIZES.items():
             command = [sys.executable, "-m", "benchmarks.mapping", "--one", ",".join(map(str, layers)), chip]
             done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -264,7 +264,7 @@ def deploy_command(
     trained, data = load_both(model, dataset)
     # its sigma-delta neurons send numbers
     mapping = map_network(trained.network, hardware, plan=Plan(messages="numbers"))
-    verdict = {"fits": mapping.fits, "status": mapping.status, "undecided": list(mapping.unknown)}
+    verdict = {"fits": mapping.fits, "headline": mapping.headline, "undecided": list(mapping.unknown)}
     if mapping.violations:
         for violation in mapping.violations:
             say(violation.line(hardware.name))

@@ -2,11 +2,12 @@
 
 import itertools
 import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
-from lavaghost.cli.hardware import deploy_command
+from lavaghost.cli.hardware import deploy_command, map_command
 from lavaghost.datasets import load as load_data
 from lavaghost.errors import LavaError, MissingError, SpecError
 from lavaghost.hardware.config import load
@@ -52,11 +53,30 @@ def test_digits(model: str, capsys) -> None:
     )
     found = json.loads(capsys.readouterr().out)
     assert code == 0
+    assert (found["fits"], found["headline"]) == (None, "fits, as far as is known: 3 unknown")
     assert found["integer_exact"] is True
     assert found["max_abs_difference"] == 0
     assert found["samples"] == 360
     assert abs(found["accuracy"] - found["float_accuracy"]) <= 0.005
     assert found["status"] == "not tested on hardware"
+
+
+def test_a_chip_without_payload_gets_no_sigma_delta_neurons(model: str, capsys, tmp_path) -> None:
+    """`deploy` and `map --messages numbers` say the same; `map` alone sends spike counts, which fit."""
+    chip = tmp_path / "bare.yaml"
+    text = files("lavaghost.hw_configs").joinpath("lava_cpu.yaml").read_text()
+    assert "payload_bits: {value: 24" in text
+    chip.write_text(text.replace("payload_bits: {value: 24", "payload_bits: {value: 0"))
+    arguments = [model, "--hardware", str(chip), "--json"]
+    code = deploy_command.main([*arguments, "--dataset", "digits"], standalone_mode=False)
+    refused = json.loads(capsys.readouterr().out)
+    assert code == 1
+    assert (refused["fits"], refused["headline"]) == (False, "does not fit")
+    assert map_command.main([*arguments, "--messages", "numbers"], standalone_mode=False) == 1
+    assert json.loads(capsys.readouterr().out)["violations"] == refused["violations"]
+    assert "--messages counts" in refused["violations"][0]["remedy"]
+    assert map_command.main(arguments, standalone_mode=False) == 0
+    assert json.loads(capsys.readouterr().out)["messages"] == "counts"
 
 
 def test_without_the_extension_one_line_and_code_3(model: str) -> None:
