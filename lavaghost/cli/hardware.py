@@ -246,8 +246,8 @@ def deploy_command(
             say(violation.line(hardware.name))
         emit({"fits": False, "violations": [v.as_json() for v in mapping.violations]}, as_json, "Does not fit")
         return 1
-    with bar("deploy", None):
-        found = deploy(trained, data, hardware, simulate=simulate, limit=limit)
+    with bar("deploy", None) as progress:
+        found = deploy(trained, data, hardware, simulate=simulate, limit=limit, report=progress.update)
     values = {**found.as_json(), "fits": True, "cores": mapping.needed, "unknown": list(mapping.unknown)}
     title = f"{data.name} on {found.target}: {percent(found.accuracy)}, not tested on hardware"
     emit(values, as_json, title)

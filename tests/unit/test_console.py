@@ -81,10 +81,11 @@ def test_literal_leaves_what_can_be_seen(text):
 def at(width, show, *arguments):
     """What `show` shows on a terminal of so many columns."""
     with pytest.MonkeyPatch.context() as patch:
-        terminal = Console(width=width, highlight=False, markup=False, emoji=False, file=io.StringIO())
+        shown = io.StringIO()
+        terminal = Console(width=width, highlight=False, markup=False, emoji=False, file=shown)
         patch.setattr(console, "ERR", terminal)
         show(*arguments)
-    return terminal.file.getvalue()
+    return shown.getvalue()
 
 
 WORD = st.text("abcdefgh0123456789.,%[:]-", min_size=1, max_size=18)
