@@ -1,49 +1,98 @@
-"""Pictures of a run: accuracy, gradient cosine and ghost residual against the epoch."""
+"""Pictures of a run: accuracy, 1 - gradient cosine and ghost residual against the epoch, and what Lava recorded."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lavaghost.files import write_atomic
 
 History = Sequence[Mapping[str, Any]]
+RESIDUAL = "Ghost residual  |B r - i| / |B r|"
 
 
 def learning_curves(histories: Mapping[str, History], path: Path) -> Path:
-    """One line per run in the accuracy panel; cosines and residuals of the first run, per layer.
+    """One line per run in the accuracy panel; 1 - cosine and residual of the first run, per layer, on log axes.
 
     `histories` maps the name of a run to its rows, as `training.train` returns them. Writes a PNG.
     """
+    return _written(curves(histories), path, dpi=130)
+
+
+def curves(histories: Mapping[str, History]) -> Figure:
+    """The figure of `learning_curves`."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     accuracy, cosine, left_over = figure.subplots(1, 3)
     for i, (name, rows) in enumerate(histories.items()):
         style = {"lw": 2.0} if i == 0 else {"lw": 1.2, "ls": "--"}
         accuracy.plot(_epochs(rows), [100 * row["accuracy"] for row in rows], label=name, **style)
-    accuracy.set(title="Test accuracy", xlabel="epoch", ylabel="%")
-    accuracy.legend(frameon=False)
+    low, high = _where_runs_differ(histories)
+    cut = any(100 * row["accuracy"] < low for rows in histories.values() for row in rows)
+    title = "Test accuracy (early epochs lie below)" if cut else "Test accuracy"
+    accuracy.set(title=title, ylabel="%", ylim=(low, high))
+    accuracy.legend(frameon=False, loc="lower right")
     first = next(iter(histories.values()))
-    for panel, key, layer in ((cosine, "cosines", "layer"), (left_over, "residuals", "hidden layer")):
-        rows = [row for row in first if key in row]
+    for panel, key, layer, shown in (
+        (cosine, "cosines", "layer", lambda cosine: 1.0 - cosine),
+        (left_over, "residuals", "hidden layer", lambda residual: residual),
+    ):
+        rows = [row for row in first if row.get(key)]
         if not rows:
             panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)
             continue
-        for k, values in enumerate(zip(*(row[key] for row in rows), strict=True), start=1):
-            panel.plot(_epochs(rows), values, marker=".", label=f"{layer} {k}")
-        panel.legend(frameon=False)
-    cosine.set(title="Cosine to the backprop gradient", xlabel="epoch", ylim=(min(0.0, *_low(first)), 1.05))
-    left_over.set(title="Ghost residual  |B r - i| / |B r|", xlabel="epoch")
-    left_over.set_ylim(bottom=0, top=max(0.05, left_over.get_ylim()[1]))
+        layers = [[shown(v) for v in values] for values in zip(*(row[key] for row in rows), strict=True)]
+        named = {f"{layer} {k}": values for k, values in enumerate(layers, start=1)}
+        _on_log(panel, _epochs(rows), named, marker=".")
+    cosine.set(title="1 - cosine to the backprop gradient")
+    left_over.set(title=RESIDUAL)
+    last = max((epoch for rows in histories.values() for epoch in _epochs(rows)), default=0)
     for panel in (accuracy, cosine, left_over):
+        panel.set(xlabel="epoch", xlim=(-0.02 * max(last, 1), 1.02 * max(last, 1)))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return write_atomic(path, stream.getvalue())
+    return figure
+
+
+def _where_runs_differ(histories: Mapping[str, History]) -> tuple[float, float]:
+    """Limits in %: all of a single run after its first epoch; of several what lies above the lowest median."""
+    later = [
+        [100 * row["accuracy"] for row in rows if row["epoch"] > 0] or [100 * row["accuracy"] for row in rows]
+        for rows in histories.values()
+    ]
+    low = min(median(values) if len(later) > 1 else min(values) for values in later)
+    high = max(map(max, later))
+    room = max(0.5, 0.15 * (high - low))
+    return max(0.0, low - room), min(100.0, high) + room
+
+
+def _on_log(panel: Axes, x: Sequence[int], lines: Mapping[str, Sequence[float]], **style: Any) -> None:
+    """Lines on a logarithmic axis. What is 0, or below it by rounding, stands in a row of its own, called 0."""
+    values = [v for line in lines.values() for v in line]
+    positive = [v for v in values if v > 0]
+    least = 10.0 ** math.floor(math.log10(min(positive, default=1.0)))
+    most = max(10.0 * least, 10.0 ** math.ceil(math.log10(max(positive, default=1.0))))
+    zero, zeros = least / 10.0, len(positive) < len(values)
+    panel.set_yscale("log")
+    for name, line in lines.items():
+        panel.plot(x, [v if v > 0 else zero for v in line], label=name, **style)
+    decades = round(math.log10(most / least))
+    ticks = [least * 10.0**n for n in range(0, decades + 1, 1 + decades // 6)] if positive else []
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.set_yticks([zero, *ticks] if zeros else ticks)
+    if zeros:
+        panel.set_yticklabels(["0", *(f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks)])
+        panel.axhline(zero, color="0.7", lw=0.8, zorder=0)
+    panel.set_ylim(0.6 * (zero if zeros else least), 1.5 * most)
+    panel.legend(frameon=False)
 
 
 def against_bits(rows: History, path: Path) -> Path:
@@ -83,9 +132,7 @@ def against_bits(rows: History, path: Path) -> Path:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.xaxis.get_major_locator().set_params(integer=True)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return write_atomic(path, stream.getvalue())
+    return _written(figure, path, dpi=130)
 
 
 def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
@@ -93,6 +140,11 @@ def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
 
     Mean rates of both phases, the ghost residual, and the last weights, against the trial. Writes a PNG.
     """
+    return _written(record(arrays), path, dpi=110)
+
+
+def record(arrays: Mapping[str, Any]) -> Figure:
+    """The figure of `layer_record`."""
     layers = sorted(int(name.removeprefix("free_")) for name in arrays if name.startswith("free_"))
     trials = arrays["trial"]
     figure = Figure(figsize=(12, 2.8 * max(1, len(layers))), layout="constrained")
@@ -101,26 +153,32 @@ def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
     for k, (rates, left_over, weights) in zip(layers, panels, strict=True):
         rates.plot(trials, arrays[f"free_{k}"].mean(axis=1), lw=0.8, label="free phase")
         rates.plot(trials, arrays[f"nudged_{k}"].mean(axis=1), lw=0.8, label="nudged phase")
-        rates.set(title=f"Layer {k}: mean rate", xlabel="trial")
+        rates.set(title=f"Layer {k}: mean rate", xlabel="trial", ylabel="rate")
         rates.legend(frameon=False)
         if f"residual_{k}" in arrays:
-            left_over.plot(trials, arrays[f"residual_{k}"], lw=0.8)
-            left_over.set_ylim(bottom=0, top=max(0.05, left_over.get_ylim()[1]))
+            line = {f"hidden layer {k}": arrays[f"residual_{k}"].tolist()}
+            _on_log(left_over, trials.tolist(), line, lw=0.8, marker=".", ms=2)
         else:
             left_over.text(0.5, 0.5, "the output has no ghosts", ha="center", transform=left_over.transAxes)
-        left_over.set(title="Ghost residual  |B r - i| / |B r|", xlabel="trial")
+            left_over.set_yticks([])
+        left_over.set(title=RESIDUAL, xlabel="trial")
+        for panel in (rates, left_over):
+            panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         if len(arrays[f"weights_{k}"]):
-            image = weights.imshow(arrays[f"weights_{k}"][-1], aspect="auto", cmap="RdBu_r")
-            figure.colorbar(image, ax=weights)
+            last = arrays[f"weights_{k}"][-1]
+            # white is 0
+            most = float(abs(last).max()) or 1.0
+            image = weights.imshow(last, aspect="auto", cmap="RdBu_r", vmin=-most, vmax=most)
+            figure.colorbar(image, ax=weights, label="weight")
             weights.set(title=f"W_{k} after trial {arrays['weights_after'][-1]}", xlabel="from", ylabel="to")
+    return figure
+
+
+def _written(figure: Figure, path: Path, dpi: int) -> Path:
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
+    figure.savefig(stream, format="png", dpi=dpi)
     return write_atomic(path, stream.getvalue())
 
 
 def _epochs(rows: History) -> list[int]:
     return [row["epoch"] for row in rows]
-
-
-def _low(rows: History) -> list[float]:
-    return [min(row["cosines"]) for row in rows if "cosines" in row] or [0.0]

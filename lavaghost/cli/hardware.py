@@ -275,8 +275,8 @@ def deploy_command(
             f"{hardware.title}: {mapping.headline}",
         )
         return 1
-    with bar("deploy", None):
-        found = deploy(trained, data, hardware, simulate=simulate, limit=limit)
+    with bar("deploy", None) as progress:
+        found = deploy(trained, data, hardware, simulate=simulate, limit=limit, report=progress.update)
     values = {**found.as_json(), **verdict, "cores": mapping.needed}
     title = f"{data.name} on {found.target}: {percent(found.accuracy)}, not tested on hardware"
     emit(values, as_json, title)

@@ -1,6 +1,7 @@
 """The placement as a picture: the chip's tiles and cores, coloured by layer, with the traffic between them."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,10 @@ COLOURS = (
 )
 MOST_CORES_WITH_ARROWS = 16
 MOST_CORES = 4096
+MOST_INCHES = 1.6
+"""Side of a core in the picture."""
+REACH = 1.3
+"""How far free cores are shown around those in use: the next one, beyond the gap between tiles too."""
 
 
 def draw(report: Report, path: Path | str) -> Path:
@@ -47,27 +52,43 @@ def draw(report: Report, path: Path | str) -> Path:
             f"{path}: nothing to draw for {len(mapping.cores)} placed cores; mend the violations, or map fewer than "
             f"{MOST_CORES} cores"
         )
+    stream = io.BytesIO()
+    picture(report).savefig(stream, format=form, dpi=140)
+    return write_atomic(path, stream.getvalue())
+
+
+def picture(report: Report) -> Figure:
+    """The figure of `draw`: the cores in use, and the free ones next to them."""
+    mapping = report.mapping
     squares = _squares(report)
-    wide, high = squares.max(axis=0)[:2] + 1.0
-    inch = min(0.8, 11.0 / max(wide, high))
-    shape = (max(6.0, inch * wide + 1.0), inch * high + 1.5)
-    figure = Figure(figsize=shape, layout="constrained")
+    shown = _window(squares, report.positions())
+    low, high = squares[shown].min(axis=0), squares[shown].max(axis=0) + 1.0
+    wide, tall = high - low
+    inch = min(MOST_INCHES, 11.0 / max(wide, tall))
+    figure = Figure(figsize=(max(7.5, inch * wide + 1.0), inch * tall + 1.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    _draw_cores(axes, report, squares)
-    _draw_traffic(axes, report, squares)
-    name = mapping.hardware.title
+    _draw_cores(axes, report, squares, shown, text_size=float(np.clip(9.0 * inch, 5.5, 10.0)))
+    _draw_traffic(axes, report, squares, low + np.array((-0.55, 0.46)))
     layers = "-".join(str(n) for n in report.network.layers)
+    hidden = len(squares) - len(shown)
     axes.set_title(
-        f"{layers} for {report.phase} on {name}\n{len(mapping.cores)} cores in use (at least "
-        f"{mapping.lower_bound} needed); arrows: messages per step",
-        fontsize=10,
+        f"{layers} for {report.phase} on {mapping.hardware.title}\n{len(mapping.cores)} of {len(squares)} cores in use "
+        f"(at least {mapping.lower_bound} needed)"
+        + (f", {hidden} free ones not shown" if hidden else "")
+        + "; arrows: messages per step\nin a core: how full it is of what it has least of",
+        fontsize=9,
     )
-    axes.set(xlim=(-0.9, wide + 0.1), ylim=(-0.6, high + 0.1), aspect="equal")
+    axes.set(xlim=(low[0] - 0.9, high[0] + 0.1), ylim=(low[1] - 0.1, high[1] + 0.1), aspect="equal")
     axes.axis("off")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=form, dpi=140)
-    return write_atomic(path, stream.getvalue())
+    return figure
+
+
+def _window(squares: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """Which of `squares (places, 2)` are drawn: those within a core's reach of the box around the used `places`."""
+    used = squares[list(places)]
+    near = (squares >= used.min(axis=0) - REACH) & (squares <= used.max(axis=0) + REACH)
+    return np.flatnonzero(near.all(axis=1))
 
 
 def _squares(report: Report) -> np.ndarray:
@@ -89,11 +110,11 @@ def _squares(report: Report) -> np.ndarray:
     return np.stack([x * (side + gap) + inside % side, y * (side + gap) + inside // side], axis=1)
 
 
-def _draw_cores(axes: Axes, report: Report, squares: np.ndarray) -> None:
+def _draw_cores(axes: Axes, report: Report, squares: np.ndarray, shown: np.ndarray, text_size: float) -> None:
     mapping = report.mapping
     names = [p.name for p in mapping.graph.on_chip]
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    for x, y in squares:
+    for x, y in squares[shown]:
         axes.add_patch(Rectangle((x, y), 0.92, 0.92, facecolor="#f2f2f2", edgecolor="#d0d0d0", lw=0.5))
     for core, place in zip(mapping.cores, report.positions(), strict=True):
         x, y = squares[place]
@@ -106,18 +127,20 @@ def _draw_cores(axes: Axes, report: Report, squares: np.ndarray) -> None:
             )
             bottom += share
         axes.add_patch(Rectangle((x, y), 0.92, 0.92, facecolor="none", edgecolor="#404040", lw=0.8))
-        if len(squares) <= 512:
+        if len(shown) <= 512 and (text := _fullness(report, core)):
             axes.text(
-                x + 0.46,
-                y + 0.46,
-                _fullness(report, core),
-                ha="center",
-                va="center",
-                fontsize=5.5,
-                color="white",
+                x + 0.86,
+                y + 0.84,
+                text,
+                ha="right",
+                va="top",
+                fontsize=text_size,
+                color="#202020",
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )
     handles = [Patch(color=colour[name], label=f"{name} ({size})") for name, size in _sizes(report).items()]
-    handles.append(Patch(facecolor="#f2f2f2", edgecolor="#d0d0d0", label="free core"))
+    if len(shown) > len(mapping.cores):
+        handles.append(Patch(facecolor="#f2f2f2", edgecolor="#d0d0d0", label="free core"))
     axes.legend(
         handles=handles[:14], loc="upper center", bbox_to_anchor=(0.5, -0.01), ncol=4, frameon=False, fontsize=7
     )
@@ -137,12 +160,14 @@ def _fullness(report: Report, core: Core) -> str:
     return f"{max(shares.values()):.0%}" if shares else ""
 
 
-def _draw_traffic(axes: Axes, report: Report, squares: np.ndarray) -> None:
-    """Arrows as wide as there are messages: between cores if these are few, or else between layers."""
+def _draw_traffic(axes: Axes, report: Report, squares: np.ndarray, entry: np.ndarray) -> None:
+    """Arrows as wide as there are messages: between cores if these are few, or else between layers.
+
+    What comes from outside starts at `entry (2,)`.
+    """
     if report.traffic is None:
         return
     places = report.positions()
-    entry = squares[0] + (-0.55, 0.46)
     centres = np.vstack([squares[places] + 0.46, entry])
     messages = report.traffic.messages
     if len(places) <= MOST_CORES_WITH_ARROWS:

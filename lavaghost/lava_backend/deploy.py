@@ -9,6 +9,7 @@ report says "not tested on hardware".
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -34,6 +35,11 @@ EXTENSION = (
 UNTESTED = "not tested on hardware"
 MESSAGE_BITS = 24
 BATCH = 250
+PARTS = 20
+"""In which a run is done, so that its progress can be told."""
+
+Report = Callable[[int, int], None]
+"""Called with time steps done, and in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +106,13 @@ def require_target(hardware: Hardware, simulate: bool) -> None:
 
 
 def deploy(
-    trained: TrainedNetwork, data: Dataset, hardware: Hardware, *, simulate: bool, limit: int | None = None
+    trained: TrainedNetwork,
+    data: Dataset,
+    hardware: Hardware,
+    *,
+    simulate: bool,
+    limit: int | None = None,
+    report: Report = lambda done, total: None,
 ) -> Deployment:
     """Classify the test set with the integer network on `hardware`, or in the simulator if `simulate`.
 
@@ -113,7 +125,7 @@ def deploy(
     expected = reference(net, samples, int(hardware.limits.state_bits.value or 24))
     on_chip = not simulate and hardware.lava == "loihi2"
     start = time.perf_counter()
-    found = run(net, samples, on_chip=on_chip)
+    found = run(net, samples, on_chip=on_chip, report=report)
     seconds = time.perf_counter() - start
     engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
     floating = engine.output(trained.params, x).argmax(axis=1)
@@ -133,7 +145,9 @@ def deploy(
     )
 
 
-def run(net: IntegerNetwork, samples: Array, *, on_chip: bool) -> Array:
+def run(
+    net: IntegerNetwork, samples: Array, *, on_chip: bool, report: Report = lambda done, total: None
+) -> Array:
     """Outputs `(samples, n_L)` int64 of the Lava processes for integer samples."""
     from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
     from lava.proc.io.sink import RingBuffer as Sink
@@ -154,8 +168,13 @@ def run(net: IntegerNetwork, samples: Array, *, on_chip: bool) -> Array:
     with Session(source, config) as session:
         if on_chip:
             refuse_python_models(chain)
-        session.run(steps, timeout_s=TIMEOUT_S + steps * (0.02 + 2e-8 * sum(w.size for w in net.weights)))
+        allowed, start = TIMEOUT_S + steps * (0.02 + 2e-8 * sum(w.size for w in net.weights)), time.monotonic()
+        at_once = -(-steps // PARTS)
+        for done in range(0, steps, at_once):
+            report(done, steps)
+            session.run(min(at_once, steps - done), timeout_s=allowed, since=start)
         change = np.asarray(session.get(sink.data, timeout_s=TIMEOUT_S + 2e-3 * steps * len(net.weights[-1]))).T
+    report(steps, steps)
     # a sample's result comes `depth` steps after it; the host adds up the changes, and the output's bias
     return np.cumsum(np.rint(change).astype(np.int64), axis=0)[net.depth :] + net.biases[-1]
 

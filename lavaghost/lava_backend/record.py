@@ -19,22 +19,29 @@ SNAPSHOTS = 16
 
 
 class Thinned:
-    """A series of values by trial, at most `SNAPSHOTS` of them, evenly spaced."""
+    """A series of values by trial, at most `SNAPSHOTS` of them: evenly spaced ones, and always the last."""
 
     def __init__(self) -> None:
         self.every, self.seen = 1, 0
-        self.trials: list[int] = []
-        self.values: list[list[Array]] = []
+        self._even: list[tuple[int, list[Array]]] = []
+        self._last: list[tuple[int, list[Array]]] = []
 
     def add(self, trial: int, values: list[Array]) -> None:
-        """The next value, kept or not."""
+        """The next value: kept for good, or until the next one comes."""
+        self._last = [(trial, values)]
         if self.seen % self.every == 0:
-            self.trials.append(trial)
-            self.values.append(values)
+            self._even.append((trial, values))
+            self._last = []
         self.seen += 1
-        if len(self.trials) > SNAPSHOTS:
-            self.trials, self.values = self.trials[::2], self.values[::2]
+        if len(self._even) >= SNAPSHOTS:
+            self._last = self._last or self._even[-1:]
+            self._even = self._even[::2]
             self.every *= 2
+
+    @property
+    def kept(self) -> list[tuple[int, list[Array]]]:
+        """Trials and their values."""
+        return self._even + self._last
 
 
 class Recorder:
@@ -67,13 +74,16 @@ class Recorder:
         weights_k    (E, n_k, n_{k-1})
         """
         rows = [list(read_record(self.network, self.layers, v)) for v in self._rows]
-        found = {"trial": np.array(self._trials), "weights_after": np.array(self._weights.trials)}
+        found = {
+            "trial": np.array(self._trials),
+            "weights_after": np.array([trial for trial, _ in self._weights.kept]),
+        }
         for i, k in enumerate(self.layers):
             found[f"free_{k}"] = np.array([row[i].free for row in rows])
             found[f"nudged_{k}"] = np.array([row[i].nudged for row in rows])
             if k < self.network.depth:
                 found[f"residual_{k}"] = np.array([row[i].residual for row in rows])
-            found[f"weights_{k}"] = np.array([snapshot[i] for snapshot in self._weights.values])
+            found[f"weights_{k}"] = np.array([snapshot[i] for _, snapshot in self._weights.kept])
         return found
 
     def save(self, path: Path) -> Path:

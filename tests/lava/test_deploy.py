@@ -43,7 +43,14 @@ def made(layers: tuple[int, ...], shifts: tuple[int, ...]) -> IntegerNetwork:
 def test_the_simulator_computes_the_reference(layers, shifts) -> None:
     net = made(layers, shifts)
     samples = np.random.default_rng(1).integers(0, 17, (40, layers[0])).astype(np.int32)
-    np.testing.assert_array_equal(run(net, samples, on_chip=False), reference(net, samples))
+    told: list[tuple[int, int]] = []
+    found = run(net, samples, on_chip=False, report=lambda *at: told.append(at))
+    np.testing.assert_array_equal(found, reference(net, samples))
+    # the bar begins at 0 and ends at 100 %
+    steps = len(samples) + net.depth
+    assert told[0] == (0, steps)
+    assert told[-1] == (steps, steps)
+    assert told == sorted(set(told))
 
 
 def test_digits(model: str, capsys) -> None:
