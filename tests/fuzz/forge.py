@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
+from lavaghost.exporters.import_constants import CONSTANTS
 from lavaghost.exporters.import_nodes import OPERATIONS
 
 FOREIGN = (
@@ -23,10 +24,20 @@ FOREIGN = (
     "Conv",
 )
 """Operators that run, make or grow something."""
-OPERATORS = (*FOREIGN, *(op for _, op in OPERATIONS))
+OPERATORS = (*FOREIGN, *(op for _, op in (*OPERATIONS, *CONSTANTS)))
 INTEGERS = (0, -1, 1, 2, 7, 63, 65, 2**16, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
 FLOATS = (0.0, -0.0, -1.0, 1e-45, 1e-30, 1e30, 3.4e38, float("inf"), float("-inf"), float("nan"))
-PATHS = ("../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "weights.bin", "/dev/zero", "\x00", "~/x")
+PATHS = (
+    "../../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    "a/../../b",
+    "weights.bin",
+    "model.onnx",
+    "/dev/zero",
+    "\x00",
+    "~/x",
+)
 
 
 def _tensor(model: onnx.ModelProto, rng: random.Random) -> TensorProto:
@@ -100,7 +111,27 @@ def attribute_of_a_node(model: onnx.ModelProto, rng: random.Random) -> None:
     """Values out of every range, and types that do not belong there."""
     node = _node(model, rng)
     name = rng.choice(
-        ["alpha", "beta", "axis", "transA", "transB", "to", "value", "epsilon", "coefficients", "perm"]
+        [
+            "alpha",
+            "beta",
+            "axis",
+            "transA",
+            "transB",
+            "to",
+            "value",
+            "epsilon",
+            "coefficients",
+            "perm",
+            "axes",
+            "keepdims",
+            "starts",
+            "ends",
+            "split",
+            "allowzero",
+            "min",
+            "max",
+            "norm",
+        ]
     )
     values = [
         rng.choice(INTEGERS),
