@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lavaghost.errors import ExportError, SpecError, join_faults
-from lavaghost.files import write_atomic
+from lavaghost.files import open_regular, read_regular, write_atomic
 from lavaghost.records import MAX_TEXT, plain
 from lavaghost.spec import Spec, parse
 
@@ -84,14 +84,11 @@ def read(path: Path) -> Sidecar | None:
     """The sidecar of `path`, its hash checked, or None if there is none. Raises `ExportError`."""
     file = beside(path)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_regular(file, MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ExportError(f"cannot read {file}: {error.strerror or error}; export again") from error
-    if len(data) > MAX_BYTES:
-        raise ExportError(f"{file} has more than {MAX_BYTES} bytes; export again")
     try:
         values = json.loads(data)
         found = parse(Sidecar, values if isinstance(values, dict) else {"format": values})
@@ -121,7 +118,7 @@ def digest(path: Path) -> str:
 
 def _file_digest(path: Path) -> str:
     found = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while chunk := stream.read(CHUNK):
             found.update(chunk)
     return found.hexdigest()

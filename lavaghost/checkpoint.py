@@ -17,12 +17,14 @@ from safetensors.numpy import save as save_tensors
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.parameters import shapes
 from lavaghost.errors import ModelFileError, join_faults
-from lavaghost.files import write_atomic
+from lavaghost.files import read_regular, write_atomic
 from lavaghost.learning.optimiser import Momentum
 from lavaghost.spec import Network, Spec
 
 FILE_NAME = "checkpoint.safetensors"
 VERSION = "1"
+MAX_BYTES = 16 << 30
+"""Largest checkpoint that is read: weights and velocities in double precision, as many as a network may have."""
 
 
 class Checkpoint(NamedTuple):
@@ -62,7 +64,7 @@ def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoi
     """The checkpoint in `folder`, or None if there is none yet. Raises `ModelFileError` for any other."""
     path = folder / FILE_NAME
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -17,18 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lavaghost import strict_yaml
 from lavaghost.datasets import Dataset
 from lavaghost.errors import SpecError
+from lavaghost.files import read_regular
 from lavaghost.learning.integer_spec import (
     IntegerLearning,
     check_integer,
     default_formats,
     suited,
 )
+from lavaghost.names import ArithmeticName
 from lavaghost.spec import (
-    ArithmeticName,
     Engine,
     HiddenSizes,
     Learning,
@@ -122,22 +122,13 @@ def integer_run(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError(f"{path} is larger than 1 MiB; a configuration is a few lines of YAML")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SpecError(f"cannot read configuration {path}: {reason}; name a YAML file") from error
-    try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise SpecError(f"{path} uses YAML aliases; write the values out")
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark is not None else ""
-        if isinstance(error, SpecError):
-            raise
-        raise SpecError(f"{path} is not valid YAML{place}; see the example in the README") from error
+        values = strict_yaml.read(read_regular(path, MAX_BYTES))
+    except OSError as error:
+        raise SpecError(
+            f"cannot read configuration {path}: {error.strerror}; name a file with a few lines of YAML"
+        ) from error
+    except ValueError as error:
+        raise SpecError(f"{path} is not valid YAML ({error}); see the example in the README") from error
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -12,7 +12,7 @@ from lavaghost.engines.stepped import Stepped
 from lavaghost.errors import ModelFileError, SpecError
 from lavaghost.learning.integer_network import IntegerNetwork
 from lavaghost.loihi import Loihi
-from lavaghost.spec import ArithmeticName
+from lavaghost.names import ArithmeticName
 from lavaghost.threads import suited_threads
 from lavaghost.trained import TrainedNetwork
 from lavaghost.widths import Formats, LoihiWidths

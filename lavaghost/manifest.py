@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
+from lavaghost import strict_yaml
 from lavaghost.errors import ModelFileError, SpecError, join_faults
 from lavaghost.files import sha256
 from lavaghost.records import MAX_TEXT
 from lavaghost.spec import Count, Learning, Network, Positive, Spec, check_together, parse
-from lavaghost.strict_yaml import MAX_NODES, Reader, Writer, nodes
+from lavaghost.strict_yaml import MAX_NODES, Writer, nodes
 
 VERSION = "1.0"
 """Version of the format that is written. Any 1.x is read."""
@@ -192,13 +193,9 @@ def from_yaml(data: bytes, where: str) -> Manifest:
             f"{where}: changed after it was saved; restore it, or remove its last line if you edited it"
         )
     try:
-        values = yaml.load(data.decode("utf-8"), Loader=Reader)
-    # a damaged file raises a dozen types in the reader: of YAML, of Unicode, of number conversion
-    except Exception as error:
-        reason = f"{error}" if isinstance(error, yaml.YAMLError) else type(error).__name__
-        raise ModelFileError(
-            join_faults([f"{where}: not readable as YAML ({reason:.300})", "restore the file"])
-        ) from error
+        values = strict_yaml.read(data)
+    except ValueError as error:
+        raise ModelFileError(f"{where}: not readable as YAML ({error}); restore the file") from error
     if not isinstance(values, dict) or values.get("format") != "lavaghost.network":
         raise ModelFileError(f"{where}: not a lavaghost.network manifest; name a model.yaml")
     version = values.get("version")

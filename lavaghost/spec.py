@@ -9,21 +9,12 @@ Every model is strict: unknown keys are refused by their path and nothing is coe
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lavaghost.errors import SpecError, join_faults
-
-Activation = Literal["relu", "hard_sigmoid"]
-Mechanism = Literal["duplicate", "learned", "online"]
-Rule = Literal["temporal", "prediction"]
-Feedback = Literal["tied", "random"]
-Loss = Literal["cross_entropy", "squared_error"]
-MethodName = Literal["ghost", "backprop", "frozen"]
-Engine = Literal["equilibrium", "stepped", "lava"]
-Decay = Literal["constant", "linear", "cosine"]
-ArithmeticName = Literal["float", "loihi"]
+from lavaghost.names import Activation, Decay, Engine, Feedback, Loss, Mechanism, MethodName, Rule
 
 MAX_UNITS = 1_000_000
 """Largest layer accepted; a bound against typing errors, far above any chip's core."""

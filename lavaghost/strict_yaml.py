@@ -11,7 +11,19 @@ MAX_NODES = 60_000
 """Most keys and values of a file: the reader takes a tenth of a millisecond for each."""
 
 MAX_OPEN = 64
-"""Most brackets that are open at once; a record is nested less (`records.MAX_NESTING`)."""
+"""Most brackets, or blocks, that are open at once; a record is nested less (`records.MAX_NESTING`)."""
+
+
+def read(data: bytes) -> Any:
+    """The value that the YAML text `data` holds. Raises `ValueError` with the reason, in one line."""
+    try:
+        return yaml.load(data.decode("utf-8"), Loader=Reader)
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8 text") from error
+    # a damaged file raises a dozen types in the reader: of YAML, of number conversion
+    except Exception as error:
+        reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError) else type(error).__name__
+        raise ValueError(f"{reason:.300}") from error
 
 
 class Writer(yaml.SafeDumper):
@@ -26,6 +38,7 @@ class Reader(yaml.SafeLoader):
     """Refuses what can expand without a bound, or mean something else to another reader, for `yaml.load`."""
 
     nodes = 0
+    depth = 0
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         """Open a list or mapping in brackets: the scanner looks at all open ones for every character."""
@@ -40,12 +53,17 @@ class Reader(yaml.SafeLoader):
         if self.nodes > MAX_NODES:
             self._refuse(f"more than {MAX_NODES} keys and values", event)
         if event.anchor is not None:  # an alias has one too
-            self._refuse("anchors and aliases are not used in a manifest", event)
+            self._refuse("anchors and aliases are not used; write the values out", event)
         if event.tag is not None:
-            self._refuse("tags are not used in a manifest", event)
+            self._refuse("tags are not used; write the value alone", event)
         if len(getattr(event, "value", "")) > MAX_TEXT:
             self._refuse(f"a text longer than {MAX_TEXT} characters", event)
-        return super().compose_node(parent, index)
+        if self.depth >= MAX_OPEN:
+            self._refuse(f"nested deeper than {MAX_OPEN}", event)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """A mapping, each key once."""

@@ -29,7 +29,7 @@ from lavaghost.manifest import (
 )
 from lavaghost.records import plain, text_faults
 from lavaghost.spec import Learning, Network, check_together
-from lavaghost.weights import pack, read_regular, read_weights, unpack
+from lavaghost.weights import pack, read_part, read_weights, unpack
 
 MANIFEST_NAME, WEIGHTS_NAME = "model.yaml", "model.safetensors"
 
@@ -134,7 +134,7 @@ class TrainedNetwork:
         """The network whose manifest, or whose folder, is `path`. Raises `ModelFileError`."""
         path = Path(path)
         path = path / MANIFEST_NAME if path.is_dir() else path
-        manifest = from_yaml(read_regular(path, MAX_BYTES), str(path))
+        manifest = from_yaml(read_part(path, MAX_BYTES), str(path))
         weights = read_weights(path, manifest)
         try:
             return cls(

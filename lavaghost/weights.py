@@ -1,7 +1,6 @@
 """The weights file of a saved network: safetensors, read only after its size and hash were found right."""
 
 import math
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import safetensors.numpy
 
 from lavaghost.dynamics.parameters import Parameters, shapes
 from lavaghost.errors import ModelFileError, join_faults
-from lavaghost.files import inside, sha256
+from lavaghost.files import inside, read_regular, sha256
 from lavaghost.manifest import Manifest
 
 MAX_WEIGHT_BYTES = 4 << 30
@@ -24,24 +23,13 @@ def pack(params: Parameters) -> bytes:
     return safetensors.numpy.save(little)
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """A regular file of at most `limit` bytes. Raises `ModelFileError`."""
+def read_part(path: Path, limit: int) -> bytes:
+    """One file of a saved network, of at most `limit` bytes. Raises `ModelFileError`."""
     try:
-        status = path.stat()
-        # a pipe or a device would block, or never end
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{path} is not a regular file; name a saved network")
-        if status.st_size > limit:
-            raise ModelFileError(f"{path} has {status.st_size} bytes, more than {limit}")
-        with path.open("rb") as stream:
-            return stream.read(limit + 1)
-    # ValueError: a NUL in the name
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        reason = getattr(error, "strerror", None) or error
+        return read_regular(path, limit)
+    except OSError as error:
         raise ModelFileError(
-            f"cannot read {path}: {reason}; name a folder in which a network was saved completely"
+            f"cannot read {path}: {error.strerror}; name a folder in which a network was saved completely"
         ) from error
 
 
@@ -72,7 +60,7 @@ def read_weights(manifest_path: Path, manifest: Manifest) -> bytes:
         faults.append(f"{path} has {size} bytes, more than {MAX_WEIGHT_BYTES}")
     if faults:
         raise ModelFileError(join_faults([*faults, "restore the file"]))
-    content = read_regular(path, size)
+    content = read_part(path, size)
     if sha256(content) != stated.sha256:
         raise ModelFileError(
             f"{path}: the SHA-256 is not the one in {manifest_path.name}; the two files do not belong "

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
+    "names",
     "errors",
     "files",
     "widths",
@@ -40,6 +41,7 @@ ROOMS = (
     "precision",
     "pipeline",
     "cli",
+    "__main__",
 )
 """Lowest first; a module imports rooms below its own, and its own."""
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import click
 
-from lavaghost import __version__, spec
-from lavaghost.cli.console import bar, check_writable, emit
-from lavaghost.lava_backend.available import require_lava
+from lavaghost import __version__, names
+from lavaghost.cli.console import bar, emit, output_folder
 
 PATH = click.Path(path_type=Path)
-LAVA_MODEL = click.Choice(["fused", "decomposed"])
+LAVA_MODEL = click.Choice(get_args(names.LavaModel))
 
 
 def choice(kind: Any) -> click.Choice[str]:
@@ -24,6 +23,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")(
         command
     )
+
+
+def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option of commands that leave a network in a folder."""
+    return click.option("--force", is_flag=True, help="Overwrite the network that is in --out.")(command)
 
 
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,20 +46,20 @@ def cli() -> None:
 @cli.command()
 @click.argument("model", type=PATH)
 @dataset_option
-@click.option("--engine", type=choice(spec.Engine), help="equilibrium, or for a network in integers stepped.")
+@click.option("--engine", type=choice(names.Engine), help="equilibrium, or for a network in integers stepped.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples of the test set.")
 @click.option(
     "--lava-model", type=LAVA_MODEL, default="fused", show_default=True, help="Processes of engine lava."
 )
-@click.option("--arithmetic", type=choice(spec.ArithmeticName), help="That of the network unless given.")
+@click.option("--arithmetic", type=choice(names.ArithmeticName), help="That of the network unless given.")
 @json_option
 def evaluate(
     model: Path,
     dataset: str,
-    engine: spec.Engine | None,
+    engine: names.Engine | None,
     limit: int | None,
-    lava_model: Literal["fused", "decomposed"],
-    arithmetic: spec.ArithmeticName | None,
+    lava_model: names.LavaModel,
+    arithmetic: names.ArithmeticName | None,
     as_json: bool,
 ) -> None:
     """Classify the test set with the saved network MODEL (model.yaml) in one of the engines.
@@ -64,6 +68,7 @@ def evaluate(
     """
     from lavaghost.evaluation import arithmetic_of
     from lavaghost.evaluation import evaluate as run
+    from lavaghost.lava_backend.available import require_lava
     from lavaghost.pipeline import load_both
 
     if engine == "lava":
@@ -95,8 +100,8 @@ def demo(out: Path, as_json: bool) -> None:
     """Everything once: train on digits, compare with the controls, run in Lava, export, verify, draw."""
     from lavaghost.cli.demo import run_demo
 
-    check_writable(out)
-    values, passed = run_demo(out)
+    with output_folder(out, force=True):
+        values, passed = run_demo(out)
     if as_json:
         emit(values, True, "")
     if not passed:

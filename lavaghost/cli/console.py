@@ -3,25 +3,25 @@
 Whatever is shown may come from a file: control characters are shown as escapes, and `[` is no markup (`literal`).
 """
 
-import json
+import functools
 import logging
+import os
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from lavaghost.errors import LavaGhostWarning, OutputError
+from lavaghost.errors import LavaGhostWarning, OutputError, warn
 
-ERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.text import Text
+
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: control, format (such as direction), surrogates, unassigned."""
 _warned: list[str] = []
@@ -33,14 +33,48 @@ def literal(text: object) -> str:
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in HIDDEN else c for c in str(text))
 
 
+@functools.cache
+def _err() -> "Console":
+    """Standard error. It is made when it is used, since importing it takes longer than `--help` may."""
+    from rich.console import Console
+
+    class Error(Console):
+        def on_broken_pipe(self) -> None:
+            """Nobody reads any more; the work goes on."""
+            self.quiet = True
+            _to_nowhere(2)
+
+    return Error(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def _to_nowhere(handle: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, handle)
+    os.close(nowhere)
+
+
+def _text(text: object, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(literal(text), style=style)
+
+
+def write(text: str, *, err: bool = False) -> None:
+    """One text of our own on standard output, or error; where its reader has gone, that is no failure."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        _to_nowhere(2 if err else 1)
+
+
 def say(text: object, style: str = "") -> None:
     """One line on standard error."""
-    ERR.print(Text(literal(text), style=style), soft_wrap=True)
+    _err().print(_text(text, style), soft_wrap=True)
 
 
 def fail(message: str) -> None:
     """The one line in which a command fails."""
-    click.echo(literal("lavaghost: " + message.strip().partition("\n")[0]), err=True)
+    write(literal("lavaghost: " + message.strip().partition("\n")[0]), err=True)
 
 
 class _Said(logging.Handler):
@@ -88,7 +122,7 @@ def warnings_shown() -> Iterator[None]:
 class Bar:
     """One progress bar; `update` takes what is done so far."""
 
-    def __init__(self, progress: Progress, task: Any) -> None:
+    def __init__(self, progress: "Progress", task: Any) -> None:
         self._progress, self._task = progress, task
 
     def update(self, done: int, total: int | None = None, note: str | None = None) -> None:
@@ -108,6 +142,8 @@ class Bar:
 @contextmanager
 def bar(title: str, total: int | None) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
@@ -116,29 +152,32 @@ def bar(title: str, total: int | None) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERR) as progress:
+    with Progress(*columns, console=_err()) as progress:
         yield Bar(progress, progress.add_task(literal(title), total=total, note=""))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A small table on standard error."""
-    grid = Table(
-        title=Text(literal(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-    )
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    grid = Table(title=_text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(columns):
-        grid.add_column(Text(literal(name)), justify="left" if i == 0 else "right")
+        grid.add_column(_text(name), justify="left" if i == 0 else "right")
     for row in rows:
-        grid.add_row(*(Text(literal(cell)) for cell in row))
-    ERR.print()
-    ERR.print(grid)
+        grid.add_row(*(_text(cell) for cell in row))
+    _err().print()
+    _err().print(grid)
 
 
 def figures(title: str, values: Mapping[str, Any]) -> None:
     """A two-column table of named figures."""
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2))
     for name, value in values.items():
-        grid.add_row(literal(name.replace("_", " ")), Text(literal(show(value))))
-    ERR.print("", Text(literal(title), style="bold"), grid, sep="\n")
+        grid.add_row(literal(name.replace("_", " ")), _text(show(value)))
+    _err().print("", _text(title, "bold"), grid, sep="\n")
 
 
 def show(value: Any) -> str:
@@ -158,19 +197,32 @@ def percent(value: float) -> str:
 def emit(values: Mapping[str, Any], as_json: bool, title: str) -> None:
     """The result: one JSON object on standard output, with `warnings`, or a table on standard error."""
     if as_json:
-        click.echo(json.dumps({**values, "warnings": _warned}, allow_nan=False).replace("\x7f", "\\u007f"))
+        import json
+
+        write(json.dumps({**values, "warnings": _warned}, allow_nan=False).replace("\x7f", "\\u007f"))
     else:
         figures(title, values)
 
 
-def check_writable(folder: Path) -> None:
-    """Make `folder`, and fail before any work is done if nothing can be written there."""
-    probe = folder / ".lavaghost-probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from error
+@contextmanager
+def output_folder(folder: Path, *, force: bool = False, resume: bool = False) -> Iterator[None]:
+    """While the block runs, `folder` is this command's alone. Raises `OutputError` before any work is done.
+
+    A network that is there is not overwritten, unless `force` says so, or `resume` that it goes on.
+    """
+    from lavaghost.checkpoint import FILE_NAME
+    from lavaghost.files import locked
+    from lavaghost.trained import MANIFEST_NAME
+
+    with locked(folder):
+        if not (force or resume):
+            if (folder / MANIFEST_NAME).exists():
+                raise OutputError(
+                    f"{folder} holds a trained network, which would be overwritten; go on with --resume where the "
+                    "command has it, overwrite it with --force, or choose another --out"
+                )
+            if (folder / FILE_NAME).exists():
+                warn(
+                    f"{folder} holds the checkpoint of a run that did not end, and this one starts anew over it"
+                )
+        yield

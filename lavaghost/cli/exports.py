@@ -1,19 +1,21 @@
 """The commands `export` and `verify`: a saved network in another format, and that file on a foreign runtime."""
 
-import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, dataset_option, json_option
-from lavaghost.cli.console import bar, check_writable, emit, say, table
+from lavaghost.cli.commands import PATH, dataset_option, force_option, json_option
+from lavaghost.cli.console import bar, emit, output_folder, say, table
 from lavaghost.errors import ExportError, SpecError
 
 
 def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     """`key=value` texts; a value is read as JSON where it is JSON, else it is the text."""
+    import json
+
     found: dict[str, Any] = {}
     for text in value:
         key, equals, right = text.partition("=")
@@ -33,6 +35,7 @@ def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[
 @click.option("--dataset", help="To calibrate on: digits, a folder of IDX files, or an .npz file.")
 @click.option("--option", "options", multiple=True, callback=_key_values, help="key=value, as --list shows.")
 @click.option("--list", "show_list", is_flag=True, help="List the target formats.")
+@force_option
 @json_option
 def export(
     model: Path | None,
@@ -41,6 +44,7 @@ def export(
     dataset: str | None,
     options: dict[str, Any],
     show_list: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Write the saved network MODEL (model.yaml) in another format."""
@@ -57,7 +61,9 @@ def export(
     start = time.perf_counter()
     exporter = base.find(target)
     trained, data = load_both(model, dataset) if dataset else (TrainedNetwork.load(model), None)
-    report = base.export(trained, exporter, out, options, data)
+    # a target without a suffix is a folder, in which a network may lie
+    with nullcontext() if exporter.suffix else output_folder(out, force=force):
+        report = base.export(trained, exporter, out, options, data)
     values = {
         "target": target,
         "files": [str(path) for path in report.paths],
@@ -151,7 +157,8 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
 
     if write is not None:
         matrix.around(write)
-        check_writable(write.absolute().parent)
+        with output_folder(write.absolute().parent, force=True):
+            pass  # refused here, before anything runs
     start = time.perf_counter()
     with bar("verifying", None) as progress:
         cells = verify_all(trained, data, limit, progress.update)

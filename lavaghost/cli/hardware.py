@@ -1,20 +1,20 @@
 """Commands about chips: `map`, `hardware` and `deploy`."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lavaghost.cli.console import bar, emit, percent, say, show, table
+from lavaghost import names
+from lavaghost.cli.commands import PATH
+from lavaghost.cli.console import bar, emit, percent, say, show, table, write
 from lavaghost.errors import SpecError
-from lavaghost.hardware.activity import Activity
-from lavaghost.hardware.findings import Plan
-from lavaghost.hardware.nodes import Phase
-from lavaghost.hardware.report import Report
-from lavaghost.spec import Network
 
-PATH = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from lavaghost.hardware.activity import Activity
+    from lavaghost.hardware.report import Report
+    from lavaghost.spec import Network
+
 SAMPLES = 200
 """Training samples on which activity is measured, unless --limit says otherwise."""
 
@@ -31,7 +31,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
 @click.command("map")
 @click.argument("model", type=PATH)
 @_hardware
-@click.option("--phase", type=click.Choice(["inference", "learning"]), default="inference", show_default=True)
+@click.option("--phase", type=click.Choice(get_args(names.Phase)), default="inference", show_default=True)
 @click.option(
     "--dataset", help="Measure activity on this data: digits, a folder of IDX files, or an .npz file."
 )
@@ -52,7 +52,7 @@ def map_command(
     context: click.Context,
     model: Path,
     chip: str,
-    phase: Phase,
+    phase: names.Phase,
     dataset: str | None,
     limit: int | None,
     weight_bits: int,
@@ -68,6 +68,7 @@ def map_command(
     MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed.
     """
     from lavaghost.hardware.config import load
+    from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import make
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
@@ -92,7 +93,7 @@ def map_command(
     return 0 if report.mapping.fits else 1
 
 
-def _network(model: Path) -> Network:
+def _network(model: Path) -> "Network":
     """What the manifest says; the weights are not read."""
     from lavaghost.manifest import MAX_BYTES, from_yaml
     from lavaghost.trained import MANIFEST_NAME
@@ -102,7 +103,7 @@ def _network(model: Path) -> Network:
     return from_yaml(read_regular(path, MAX_BYTES), str(path)).network
 
 
-def _measured(model: Path, dataset: str, phase: Phase, limit: int) -> Activity:
+def _measured(model: Path, dataset: str, phase: names.Phase, limit: int) -> "Activity":
     import numpy as np
 
     from lavaghost.hardware.activity import measure
@@ -116,6 +117,8 @@ def _measured(model: Path, dataset: str, phase: Phase, limit: int) -> Activity:
 
 def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
     """Save the network again, with where it goes on the chip `name`."""
+    from dataclasses import replace
+
     from lavaghost.trained import TrainedNetwork
 
     trained = TrainedNetwork.load(model)
@@ -124,7 +127,7 @@ def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
     return replace(trained, record={**trained.record, "mappings": mappings}).save(folder)
 
 
-def _show(report: Report, values: dict[str, Any]) -> None:
+def _show(report: "Report", values: dict[str, Any]) -> None:
     m = report.mapping
     rows = []
     for i, (core, place) in enumerate(zip(m.cores, values["placement"], strict=True)):
@@ -198,7 +201,7 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
     from lavaghost.hardware.report import figures
 
     if show_schema:
-        click.echo(json.dumps(schema(), indent=None if as_json else 2))
+        write(json.dumps(schema(), indent=None if as_json else 2))
         return
     names = available() if chip is None else (chip,)
     found = {h.name: h for h in map(load, names)}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from lavaghost.cli.commands import PATH, check_writable
-from lavaghost.cli.console import emit
+from lavaghost.cli.commands import PATH, force_option
+from lavaghost.cli.console import emit, output_folder
 
 
 @click.command("import")
@@ -17,8 +17,11 @@ from lavaghost.cli.console import emit
 @click.option(
     "--scaled", is_flag=True, help="SOURCE takes the samples of --dataset scaled (0 to 1), not raw ones."
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-def import_command(source: Path, out: Path, dataset: str | None, scaled: bool, as_json: bool) -> None:
+def import_command(
+    source: Path, out: Path, dataset: str | None, scaled: bool, force: bool, as_json: bool
+) -> None:
     """Make a saved network of SOURCE, an .onnx file or a saved network (model.yaml).
 
     An ONNX file may hold what scikit-learn, PyTorch and others make of layered, rectified classifiers; every node
@@ -27,8 +30,8 @@ def import_command(source: Path, out: Path, dataset: str | None, scaled: bool, a
     from lavaghost.pipeline import describe, import_network
 
     trained = import_network(source, dataset, scaled)
-    check_writable(out)
-    path = trained.save(out)
+    with output_folder(out, force=force):
+        path = trained.save(out)
     values = {"model": str(path), **describe(trained), **trained.record.get("imported", {})}
     emit(values, as_json, f"{source.name}, {trained.network.layers}")
 

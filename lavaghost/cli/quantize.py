@@ -1,14 +1,12 @@
 """Commands for integers: `quantize` a trained network, and study the `precision` that learning needs."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lavaghost.cli.console import bar, check_writable, emit, percent, table
-
-PATH = click.Path(path_type=Path)
+from lavaghost.cli.commands import PATH, force_option
+from lavaghost.cli.console import bar, emit, output_folder, percent, table
 
 
 def _integers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -32,6 +30,7 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
 @click.option(
     "--out", type=PATH, default=Path("out/quantized"), show_default=True, help="Folder for the result."
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def quantize(
     model: Path,
@@ -39,6 +38,7 @@ def quantize(
     chip: str | None,
     percentile: float,
     out: Path,
+    force: bool,
     as_json: bool,
     **bits: int | None,
 ) -> None:
@@ -46,6 +46,8 @@ def quantize(
 
     Scales come from training samples; accuracies are those of the test set. No chip is used.
     """
+    from dataclasses import replace
+
     from lavaghost.hardware.config import load
     from lavaghost.pipeline import load_both
     from lavaghost.quantize import quantize as run
@@ -54,9 +56,9 @@ def quantize(
     widths = DEFAULT if chip is None else load(chip).integers()
     widths = replace(widths, **{name: n for name, n in bits.items() if n is not None})
     trained, data = load_both(model, dataset)
-    check_writable(out)
-    found = run(trained, data, widths, percentile)
-    path = found.trained.save(out)
+    with output_folder(out, force=force):
+        found = run(trained, data, widths, percentile)
+        path = found.trained.save(out)
     values = {**found.as_json(), "model": str(path)}
     if as_json:
         emit(values, True, "")
@@ -94,6 +96,7 @@ def quantize(
 @click.option(
     "--out", type=PATH, default=Path("out/precision"), show_default=True, help="Folder for the results."
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def precision(
     subject: Path,
@@ -101,6 +104,7 @@ def precision(
     epochs: int | None,
     jobs: int | None,
     out: Path,
+    force: bool,
     as_json: bool,
     **grid: Any,
 ) -> None:
@@ -127,10 +131,10 @@ def precision(
         found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
         source = found.dataset
     load(source)  # refused here, before anything runs
-    check_writable(out)
-    with bar("precision", None) as progress:
-        rows = run_study(found, source, study, jobs, progress.update)
-    csv_path, plot = write_table(rows, out / "precision.csv"), against_bits(rows, out / "precision.png")
+    with output_folder(out, force=force):
+        with bar("precision", None) as progress:
+            rows = run_study(found, source, study, jobs, progress.update)
+        csv_path, plot = write_table(rows, out / "precision.csv"), against_bits(rows, out / "precision.png")
     best = smallest(rows)
     values = {"rows": rows, "smallest": best, "table": str(csv_path), "plot": str(plot)}
     if as_json:

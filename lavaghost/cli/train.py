@@ -1,22 +1,19 @@
 """The command that trains, in floating point and in integers, on each engine."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lavaghost import spec
-from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, json_option
-from lavaghost.cli.console import bar, check_writable, emit, percent
-from lavaghost.config import RunConfig, engine_of, integer_run, read_config
+from lavaghost import names
+from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, force_option, json_option
+from lavaghost.cli.console import bar, emit, output_folder, percent
 from lavaghost.errors import SpecError
-from lavaghost.lava_backend.available import require_lava
-from lavaghost.learning.integer_spec import Rounding, suited_fraction
-from lavaghost.widths import DEFAULT, LoihiWidths
 
 if TYPE_CHECKING:
+    from lavaghost.config import RunConfig
     from lavaghost.trained import TrainedNetwork
+    from lavaghost.widths import LoihiWidths
 
 
 def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -32,20 +29,20 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.argument("config", type=PATH, required=False)
 @click.option("--dataset", help="digits (default), a folder of IDX files, or an .npz file.")
 @click.option("--layers", callback=_sizes, help="Sizes of the hidden layers, such as 128,64.")
-@click.option("--activation", type=choice(spec.Activation), help="Rate function of hidden layers.")
+@click.option("--activation", type=choice(names.Activation), help="Rate function of hidden layers.")
 @click.option("--saturation", type=float, help="Upper bound of a relu rate.")
-@click.option("--mechanism", type=choice(spec.Mechanism), help="How ghosts cancel the feedback.")
-@click.option("--rule", type=choice(spec.Rule), help="Local learning rule.")
-@click.option("--feedback", type=choice(spec.Feedback), help="Feedback weights.")
-@click.option("--loss", type=choice(spec.Loss), help="What the output is nudged towards.")
+@click.option("--mechanism", type=choice(names.Mechanism), help="How ghosts cancel the feedback.")
+@click.option("--rule", type=choice(names.Rule), help="Local learning rule.")
+@click.option("--feedback", type=choice(names.Feedback), help="Feedback weights.")
+@click.option("--loss", type=choice(names.Loss), help="What the output is nudged towards.")
 @click.option("--lam", type=float, help="Feedback gain.")
 @click.option("--beta", type=float, help="Nudging strength.")
-@click.option("--method", type=choice(spec.MethodName), help="Ghost units, or a control.")
-@click.option("--engine", type=choice(spec.Engine), help="Solve for fixed points, or step in time.")
+@click.option("--method", type=choice(names.MethodName), help="Ghost units, or a control.")
+@click.option("--engine", type=choice(names.Engine), help="Solve for fixed points, or step in time.")
 @click.option("--epochs", type=int, help="Passes over the training set.")
 @click.option("--batch-size", type=int, help="Samples per weight change.")
 @click.option("--eta", type=float, help="Step size; means what a backprop learning rate means.")
-@click.option("--eta-decay", type=choice(spec.Decay), help="How eta falls over the run.")
+@click.option("--eta-decay", type=choice(names.Decay), help="How eta falls over the run.")
 @click.option("--momentum", type=float, help="Momentum of the optimiser.")
 @click.option("--weight-decay", type=float, help="Weight decay of the optimiser.")
 @click.option("--sweeps", type=int, help="Relaxation sweeps of the equilibrium engine.")
@@ -53,12 +50,13 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--seed", type=int, help="Seed of weights and sample order.")
 @click.option("--out", type=PATH, default=Path("out/train"), show_default=True, help="Folder for the results.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@force_option
 @click.option("--from", "source", type=PATH, help="Start from this saved network (model.yaml), and its sizes.")
 @click.option("--tau-steps", type=float, help="Time constant of neurons and ghosts, in steps.")
 @click.option("--t-free-steps", type=int, help="Steps of the free phase, the reset included.")
 @click.option("--t-nudge-steps", type=int, help="Steps of the nudged phase.")
-@click.option("--arithmetic", type=choice(spec.ArithmeticName), help="Floating point, or a chip's integers.")
-@click.option("--rounding", type=choice(Rounding), help="Arithmetic loihi: random numbers of weights.")
+@click.option("--arithmetic", type=choice(names.ArithmeticName), help="Floating point, or a chip's integers.")
+@click.option("--rounding", type=choice(names.Rounding), help="Arithmetic loihi: random numbers of weights.")
 @click.option("--hardware", "chip", help="Arithmetic loihi: take the bit widths of this chip, NAME or FILE.")
 @click.option(
     "--state-fraction",
@@ -76,11 +74,12 @@ def train(
     config: Path | None,
     out: Path,
     resume: bool,
+    force: bool,
     source: Path | None,
     diagnostics: bool,
     chip: str | None,
     state_fraction: int | None,
-    lava_model: Literal["fused", "decomposed"],
+    lava_model: names.LavaModel,
     limit: int | None,
     record: tuple[int, ...] | None,
     as_json: bool,
@@ -90,8 +89,11 @@ def train(
 
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
+    from lavaghost.config import engine_of, integer_run, read_config
     from lavaghost.datasets import load
+    from lavaghost.lava_backend.available import require_lava
     from lavaghost.pipeline import OnLava, check_start, scaled_for, train_and_save, train_integers_and_save
+    from lavaghost.spec import check_together
     from lavaghost.trained import TrainedNetwork
     from lavaghost.training import check_data
 
@@ -104,7 +106,7 @@ def train(
     if integers:
         network, integer = integer_run(run, data, widths)
     else:
-        spec.check_together(network, run.learning)
+        check_together(network, run.learning)
     check_data(network, data)
     if start is not None:
         if integers:
@@ -117,8 +119,7 @@ def train(
         require_lava()
     elif limit is not None or record is not None:
         raise SpecError("--limit and --record belong to engine 'lava'; add --engine lava or leave them out")
-    check_writable(out)
-    with bar("training", None) as progress:
+    with output_folder(out, force=force, resume=resume), bar("training", None) as progress:
 
         def report(done: int, total: int, row: dict[str, Any] | None) -> None:
             note = f"epoch {row['epoch']}: {percent(row['accuracy'])}" if row else None
@@ -143,9 +144,13 @@ def train(
     emit(values, as_json, f"{data.name}, {network.layers}")
 
 
-def _widths(chip: str | None, state_fraction: int | None, run: RunConfig) -> LoihiWidths:
+def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "LoihiWidths":
     """The bit widths of a chip by its name or file; Lava's model of Loihi where none is named."""
+    from dataclasses import replace
+
     from lavaghost.hardware.config import load
+    from lavaghost.learning.integer_spec import suited_fraction
+    from lavaghost.widths import DEFAULT
 
     if (chip is not None or state_fraction is not None) and run.arithmetic == "float":
         raise SpecError(
@@ -167,6 +172,8 @@ def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, in the sections of the configuration."""
+    from lavaghost.spec import Physics, Schedule
+
     given = {name: value for name, value in options.items() if value is not None}
     sections: dict[str, Any] = {"network": {}, "learning": {}}
     for name, value in given.items():
@@ -178,10 +185,10 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
             sections["hidden"] = value
         elif name == "tau_steps":
             sections["network"].setdefault("schedule", {}).update(tau_steps=value, tau_ghost_steps=value)
-        elif name in spec.Schedule.model_fields:
+        elif name in Schedule.model_fields:
             sections["network"].setdefault("schedule", {})[name] = value
         else:
-            sections["network" if name in spec.Physics.model_fields else "learning"][name] = value
+            sections["network" if name in Physics.model_fields else "learning"][name] = value
     return sections
 
 

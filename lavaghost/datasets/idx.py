@@ -15,6 +15,7 @@ from lavaghost.datasets.checks import value_faults
 from lavaghost.datasets.dataset import Dataset, class_count, raise_faults
 from lavaghost.datasets.streams import ByteSource, allocate, describe, pour
 from lavaghost.errors import DataError
+from lavaghost.files import open_regular
 
 UBYTE = 0x08
 ELEMENTS = {
@@ -72,7 +73,7 @@ def load_idx(folder: Path) -> Dataset:
 
 def _read(path: Path, n_dims: int) -> NDArray:
     """Images as float32 (n, rows * columns) in [0, 1], or labels as int64 (n,)."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
         if packed != (path.suffix == ".gz"):

@@ -7,6 +7,7 @@ float32 copy at once, believes any size in a header, and checks no checksum befo
 import io
 import math
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from lavaghost.datasets.checks import ARRAYS, value_faults
 from lavaghost.datasets.dataset import Dataset, class_count, raise_faults
 from lavaghost.datasets.streams import ByteSource, allocate, describe, pour
 from lavaghost.errors import DataError, join_faults
+from lavaghost.files import open_regular
 
 MAX_BYTE = 255
 # numpy itself refuses a header above 10000 bytes, but only after reading it
@@ -32,26 +34,34 @@ def load_npz(path: Path) -> Dataset:
     used as they are; y_train and y_test are integers. Arrays of objects would need pickle, which
     can run code, and are refused. Raises `DataError` with all faults of the file.
     """
+    with ExitStack() as stack:
+        archive = _opened(path, stack)
+        return _dataset(archive, path)
+
+
+def _opened(path: Path, stack: ExitStack) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(path)
+        return stack.enter_context(zipfile.ZipFile(stack.enter_context(open_regular(path))))
     # OSError, BadZipFile, NotImplementedError, ValueError, struct.error: whatever was damaged
     except Exception as error:
         missing = isinstance(error, FileNotFoundError)
         what = "does not exist" if missing else f"is no whole .npz file ({describe(error)})"
         remedy = "write it again with numpy.savez or fetch it again"
         raise DataError(join_faults([f"{path}: {what}", remedy])) from error
-    with archive:
-        keys = [name.removesuffix(".npy") for name in archive.namelist()]
-        faults = _key_faults(keys)
-        # one member for each key, however often a file may list it
-        members = dict(zip(keys, archive.infolist(), strict=True))
-        arrays: dict[str, NDArray] = {}
-        raws: dict[str, np.dtype] = {}
-        for key in (key for key in ARRAYS if key in members):
-            try:
-                raws[key], arrays[key] = _read(archive, members[key], key)
-            except DataError as error:
-                faults.append(str(error))
+
+
+def _dataset(archive: zipfile.ZipFile, path: Path) -> Dataset:
+    keys = [name.removesuffix(".npy") for name in archive.namelist()]
+    faults = _key_faults(keys)
+    # one member for each key, however often a file may list it
+    members = dict(zip(keys, archive.infolist(), strict=True))
+    arrays: dict[str, NDArray] = {}
+    raws: dict[str, np.dtype] = {}
+    for key in (key for key in ARRAYS if key in members):
+        try:
+            raws[key], arrays[key] = _read(archive, members[key], key)
+        except DataError as error:
+            faults.append(str(error))
     faults += value_faults(arrays)
     is_byte = {raws[key] == np.uint8 for key in ("x_train", "x_test") if key in raws}
     if len(is_byte) > 1:

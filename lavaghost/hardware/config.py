@@ -4,13 +4,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from lavaghost import strict_yaml
 from lavaghost.errors import SpecError, join_faults
+from lavaghost.files import read_regular
 from lavaghost.hardware.schema import Hardware
 from lavaghost.spec import Spec
-from lavaghost.strict_yaml import Reader
 
 MAX_BYTES = 1 << 20
 FOLDER = "lavaghost.hw_configs"
@@ -57,11 +57,7 @@ def load(name: str | Path) -> Hardware:
             f"no hardware configuration {text!r:.80}; there are {', '.join(available())}, or name a .yaml file"
         )
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError(
-                f"{path}: more than {MAX_BYTES} bytes; a hardware configuration is a few pages of YAML"
-            )
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise SpecError(
             f"cannot read hardware configuration {path}: {error.strerror or error}; name a .yaml file, "
@@ -73,13 +69,9 @@ def load(name: str | Path) -> Hardware:
 def parse(data: bytes, where: str) -> Hardware:
     """The configuration in `data`; `where` names it in messages. Raises `SpecError`."""
     try:
-        values = yaml.load(data.decode("utf-8"), Loader=Reader)
-    # a damaged file raises a dozen types in the reader: of YAML, of Unicode, of number conversion
-    except Exception as error:
-        reason = f"{error}" if isinstance(error, yaml.YAMLError) else type(error).__name__
-        raise SpecError(
-            join_faults([f"{where}: not readable as YAML ({reason:.300})", f"mend it; {HELP} shows the keys"])
-        ) from error
+        values = strict_yaml.read(data)
+    except ValueError as error:
+        raise SpecError(f"{where}: not readable as YAML ({error}); mend it; {HELP} shows the keys") from error
     if not isinstance(values, dict):
         raise SpecError(
             f"{where}: holds a {type(values).__name__}; write keys such as format and limits ({HELP})"

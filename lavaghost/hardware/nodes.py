@@ -10,9 +10,9 @@ A new kind of node is a class, with one function registered in `usage.usage`.
 from dataclasses import dataclass
 from typing import Literal
 
+from lavaghost.names import Phase
 from lavaghost.spec import Network
 
-Phase = Literal["inference", "learning"]
 Role = Literal["input", "hidden", "output", "ghost", "relay"]
 Kind = Literal["feedforward", "feedback", "ghost_in", "inhibition", "partial_sum"]
 

@@ -9,11 +9,10 @@ from pydantic import Field
 
 from lavaghost.errors import SpecError, join_faults
 from lavaghost.loihi import Loihi
+from lavaghost.names import Rounding
 from lavaghost.spec import Count, Network, Physics, Spec
 from lavaghost.spec import Rule as RuleName
 from lavaghost.widths import DEFAULT, Formats, LoihiWidths, exponent_of
-
-Rounding = Literal["independent", "shared", "nearest"]
 
 
 class IntegerLearning(Spec):

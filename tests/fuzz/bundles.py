@@ -33,6 +33,11 @@ def manifest_input(rng: random.Random) -> tuple[bytes, bytes]:
         unit = rng.choice(YAML_UNITS)
         return b"format: lavaghost.network\nversion: '1.0'\nx: " + unit * (MAX_BYTES // len(unit) - 9), WEIGHTS
     text = MANIFEST[: MANIFEST.index(SEAL)] if rng.random() < 0.9 else MANIFEST
+    return forged_lines(text, rng), WEIGHTS
+
+
+def forged_lines(text: bytes, rng: random.Random) -> bytes:
+    """A YAML text with values, lines and bytes changed."""
     lines = text.splitlines(keepends=True)
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         at = rng.randrange(len(lines))
@@ -50,7 +55,7 @@ def manifest_input(rng: random.Random) -> tuple[bytes, bytes]:
         else:
             lines[at] = lines[at].replace(b"[", b"[" + value + b", ", 1)
     data = b"".join(lines)
-    return (damaged(data or b"x", rng, MANIFEST) if rng.random() < 0.5 else data), WEIGHTS
+    return damaged(data or b"x", rng, MANIFEST) if rng.random() < 0.5 else data
 
 
 YAML_UNITS = (

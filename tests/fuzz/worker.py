@@ -17,7 +17,7 @@ from lavaghost.errors import LavaGhostError
 from lavaghost.exporters.from_onnx import import_onnx
 from lavaghost.exporters.run_onnx import run
 from lavaghost.trained import TrainedNetwork
-from tests.fuzz import bundles, mutate
+from tests.fuzz import bundles, mutate, readers
 
 EXTRA_BYTES = 1 << 30
 """Address space that a reader may take beyond what the interpreter has when it begins."""
@@ -51,6 +51,7 @@ TARGETS = {
     "verify": Target(lambda rng: {"model.onnx": mutate.onnx_input(rng, own=True)}, _verify),
     "manifest": Target(lambda rng: _bundle(bundles.manifest_input(rng)), TrainedNetwork.load),
     "weights": Target(lambda rng: _bundle(bundles.weights_input(rng)), TrainedNetwork.load),
+    **{name: Target(make, read) for name, (make, read) in readers.READERS.items()},
 }
 
 
@@ -64,7 +65,9 @@ class Outcome(NamedTuple):
 
 
 def write(target: str, seed: int, index: int, folder: Path) -> None:
-    """Input `index` as files; the same for the same numbers."""
+    """Input `index` as the only files of `folder`; the same for the same numbers."""
+    for old in folder.iterdir():
+        old.unlink()
     for name, data in TARGETS[target].make(random.Random(f"{seed}:{target}:{index}")).items():
         (folder / name).write_bytes(data)
 

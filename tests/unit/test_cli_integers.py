@@ -25,7 +25,7 @@ def learned(tmp_path_factory):
 
 
 def test_a_network_that_learned_in_integers_answers_in_integers(learned, capsys):
-    trained = result(capsys, [*TRAIN, "--out", str(learned.parent)])
+    trained = result(capsys, [*TRAIN, "--force", "--out", str(learned.parent)])
     assert trained["arithmetic"] == "loihi"
     assert len(trained["cosines"]) == 2
     assert min(trained["cosines"]) > 0.9
@@ -107,7 +107,6 @@ def test_states_are_as_fine_as_the_mechanism_needs(mechanism, fraction, tmp_path
     file.write_text("hidden: [8]\narithmetic: loihi\ninteger: {epochs: 0, pretrain_samples: 10}\n")
     result(capsys, ["train", str(file), "--mechanism", mechanism, "--out", str(tmp_path)])
     assert f"state_fraction: {fraction}" in (tmp_path / "model.yaml").read_text()
-    result(
-        capsys, ["train", str(file), "--mechanism", mechanism, "--state-fraction", "10", "--out", str(tmp_path)]
-    )
+    again = ["train", str(file), "--mechanism", mechanism, "--state-fraction", "10", "--force"]
+    result(capsys, [*again, "--out", str(tmp_path)])
     assert "state_fraction: 10" in (tmp_path / "model.yaml").read_text()

@@ -352,7 +352,7 @@ def test_an_idx_file_that_cannot_be_opened(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("lavaghost.datasets.idx.open_regular", refuse)
     assert "train-images-idx3-ubyte cannot be read (PermissionError" in refusal(tmp_path)
     monkeypatch.setattr("pathlib.Path.is_file", refuse)
     assert "t10k-labels-idx1-ubyte cannot be read (PermissionError" in refusal(tmp_path)

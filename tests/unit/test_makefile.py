@@ -17,7 +17,8 @@ def environment(folder: Path) -> subprocess.CompletedProcess[str]:
     recipes = "\n\n".join(match[0] for match in found if match)
     uv = folder / "uv"
     uv.write_text(
-        '#!/bin/sh\necho "$@" >> asked\ncase "$1" in python) command -v python3;; venv) test ! -L .venv -a ! -e .venv;; esac\n'
+        '#!/bin/sh\necho "$@" >> asked\n'
+        'case "$1" in python) command -v python3;; venv) test ! -L .venv -a ! -e .venv;; esac\n'
     )
     uv.chmod(0o755)
     (folder / "Makefile").write_text(
