@@ -27,7 +27,7 @@ find = { $(UV) python find --system --no-python-downloads $(1) 2>/dev/null \
 # $(call environment,FOLDER,VERSIONS,DOWNLOAD): the folder, with the first version found, or else a download.
 define environment
 	@$(1)/bin/python -c pass 2>/dev/null || { \
-		test ! -e $(1) || echo "make: $(1) has no Python that runs; it is made anew"; \
+		if test -e $(1) -o -L $(1); then echo "make: $(1) has no Python that runs; it is made anew"; rm -rf $(1); fi; \
 		for version in $(2); do python=$$($(call find,$$version)); test -z "$$python" || break; done; \
 		$(UV) venv --quiet --clear --python "$${python:-$(3)}" $(1) 2>/dev/null || { \
 			echo "make: found no Python of $(2) and could not download one; put python$(3) on the PATH (as with: pyenv install $(3))" >&2; \
@@ -54,6 +54,10 @@ define compile
 		--no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS) \
 		--all-extras pyproject.toml requirements/build.in --output-file $(3) >/dev/null
 endef
+
+# An environment whose Python does not run, or is gone, is made anew, whatever its stamp says.
+ENVIRONMENTS := .tools .venv .venv-new .venv-bench
+$(foreach folder,$(wildcard $(ENVIRONMENTS:=/.done)),$(shell $(dir $(folder))bin/python -c pass 2>/dev/null || rm -f $(folder)))
 
 .PHONY: help
 help: ## List the targets

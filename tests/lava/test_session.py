@@ -196,9 +196,8 @@ HOST = """
     require_lava()
     sys.path.insert(0, sys.argv[1])
     from lava_faults.process import Sender
-    from lava_leaks import HANGING_S, lava_children
-    from lavaghost.lava_backend.runtime import WatchedRuntime
-from lavaghost.lava_backend.session import Session
+    from lava_leaks import lava_children
+    from lavaghost.lava_backend.session import Session
     with Session(Sender(fault="slow")) as session:
         print(*(child.pid for child in lava_children()), flush=True)
         session.run(100, timeout_s=600)
