@@ -28,7 +28,7 @@ FLOAT32 = np.dtype(np.float32)
 
 
 def deep(hidden: int, **fields: Any) -> Network:
-    return Network(**({"layers": (64, *[64] * hidden, 10)} | fields))
+    return Network(layers=(64, *[64] * hidden, 10), **fields)
 
 
 # ---- units
