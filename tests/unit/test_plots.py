@@ -107,7 +107,7 @@ def test_a_record_shows_zeros_and_ends_with_the_final_weights():
     assert left_over.get_yticklabels()[0].get_text() == "0"
     line = np.asarray(left_over.get_lines()[0].get_ydata(), float)
     np.testing.assert_array_equal(line == zero, residual == 0)
-    np.testing.assert_array_equal(final.get_images()[0].get_array(), weights[-1])
+    np.testing.assert_array_equal(np.asarray(final.get_images()[0].get_array()), weights[-1])
     assert "59" in final.get_title()
     low, high = final.get_images()[0].get_clim()
     assert low == -high == -np.abs(weights[-1]).max()
