@@ -2,7 +2,6 @@
 
 import math
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from onnx import TensorProto, numpy_helper
 
 from lavaghost.arithmetic import Array
 from lavaghost.exporters.run_onnx import MAX_BYTES
+from lavaghost.files import open_regular
 
 MAX_RANK = 8
 ITEM_TYPES: Mapping[int, tuple[str, int]] = {
@@ -75,25 +75,19 @@ class Beside:
 def _part(path: Path, offset: int, size: int, what: str, remedy: str) -> bytes:
     """`size` bytes of a regular file, which is opened once and is no link."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_regular(path, links=False) as stream:
+            length = os.fstat(stream.fileno()).st_size
+            if offset + size > length:
+                raise RefusedError(
+                    f"{what}, at {offset} to {offset + size} of its {length} bytes; copy it again, or {remedy}"
+                )
+            stream.seek(offset)
+            data = stream.read(size)
     except OSError as error:
         reason = error.strerror or str(error)
         raise RefusedError(
             f"{what} ({reason}); put it beside the model, as a file itself, or {remedy}"
         ) from error
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(f"{what}, which is not a regular file; {remedy}")
-        if offset + size > status.st_size:
-            raise RefusedError(
-                f"{what}, at {offset} to {offset + size} of its {status.st_size} bytes; copy it again, or {remedy}"
-            )
-        with os.fdopen(handle, "rb", closefd=False) as stream:
-            stream.seek(offset)
-            data = stream.read(size)
-    finally:
-        os.close(handle)
     if len(data) != size:
         raise RefusedError(f"{what}, which became shorter while it was read")
     return data

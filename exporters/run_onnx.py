@@ -6,7 +6,6 @@ and intermediate values that are not one vector or number per sample.
 """
 
 import math
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from lavaghost.arithmetic import Array
 from lavaghost.errors import ExportError, MissingError, join_faults
 from lavaghost.exporters.base import Outputs
 from lavaghost.exporters.onnx_scan import body, body_model, scan_faults, shape
+from lavaghost.files import read_regular
 from lavaghost.spec import MAX_UNITS, Network
 
 MAX_BYTES = 1 << 31
@@ -90,17 +90,9 @@ def run(file: Path, raw: Array, network: Network) -> Outputs:
 def read_model(file: Path) -> tuple[bytes, onnx.ModelProto]:
     """The bytes of an ONNX file, and what they say; nothing outside the file is read. Raises `ExportError`."""
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise ExportError(
-                f"{file} is not a file of at most 2 GiB ({status.st_size} bytes); name an .onnx file"
-            )
-        data = file.read_bytes()
-    except (OSError, ValueError) as error:
-        if isinstance(error, ExportError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise ExportError(f"cannot read {file}: {reason}; name an .onnx file") from error
+        data = read_regular(file, MAX_BYTES)
+    except OSError as error:
+        raise ExportError(f"cannot read {file}: {error.strerror or error}; name an .onnx file") from error
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:

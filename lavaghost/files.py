@@ -31,21 +31,23 @@ _held_guard = threading.Lock()
 
 
 @contextmanager
-def open_regular(path: Path | str, limit: int | None = None) -> Iterator[BufferedReader]:
-    """A regular file of at most `limit` bytes, opened for reading.
+def open_regular(path: Path | str, limit: int | None = None, *, links: bool = True) -> Iterator[BufferedReader]:
+    """A regular file of at most `limit` bytes, opened for reading; with `links` false, no symbolic link.
 
     What would block or never end (a pipe, a device, a folder) is refused at once. Raises `OSError`, whose `strerror`
     says why.
     """
     try:
         # a pipe without a writer would block in open itself
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        follow = 0 if links else os.O_NOFOLLOW
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | follow)
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, str(error), str(path)) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with os.fdopen(handle, "rb") as stream:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if limit is not None and status.st_size > limit:
             raise OSError(errno.EFBIG, f"it has {status.st_size} bytes, more than {limit}", str(path))
         yield stream

@@ -10,6 +10,7 @@ from zlib import crc32
 from numba import njit
 from numba.core import event
 
+NO_WRAPPERS: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 LOG = logging.getLogger("lavaghost")
 
 
@@ -23,6 +24,11 @@ def compiled(function: Callable[..., Any]) -> Any:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # Numba found no folder
         return njit(nogil=True)(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """`function` as machine code that only compiled code calls; what Python would call it by takes longest to make."""
+    return njit(**NO_WRAPPERS)(function)
 
 
 def digest_of(*sources: str) -> int:

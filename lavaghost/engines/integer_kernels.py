@@ -10,9 +10,9 @@ silent inputs are skipped, and a phase ends once nothing has changed in a step, 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lavaghost.arithmetic import Array
+from lavaghost.engines.compiled import inner
 from lavaghost.engines.integer_memory import (
     BACK,
     DRIVE,
@@ -64,44 +64,44 @@ class Shifts(NamedTuple):
     online: bool
 
 
-@njit
+@inner
 def part(a, start, count):  # type: ignore[no-untyped-def]
     """A view of `count` entries."""
     return a[start : start + count]
 
 
-@njit
+@inner
 def states(m, group, k):  # type: ignore[no-untyped-def]
     """The states of a group that has as many as layer k has neurons."""
     return part(m.z, m.at_z[group, k], m.n[k + 1])
 
 
-@njit
+@inner
 def above(m, group, k):  # type: ignore[no-untyped-def]
     """The states of a group that has as many as the layer above k has neurons."""
     return part(m.z, m.at_z[group, k], m.n[k + 2])
 
 
-@njit
+@inner
 def membranes(m, group, k, s):  # type: ignore[no-untyped-def]
     """V or V_FREE: online ghosts stand beside each neuron, others for those of the layer above."""
     return part(m.z, m.at_z[group, k], m.n[k + 1] if s.online else m.n[k + 2])
 
 
-@njit
+@inner
 def mantissas(m, group, k):  # type: ignore[no-untyped-def]
     """The mantissas between layers k and k + 1; of group W, those of W_{k+1}, between layers k - 1 and k."""
     below = k if group == W else k + 1
     return part(m.w, m.at_w[group, k], m.n[below] * m.n[below + 1])
 
 
-@njit
+@inner
 def shift(a, exponent):  # type: ignore[no-untyped-def]
     """`loihi.shifted`."""
     return a << exponent if exponent >= 0 else a >> -exponent
 
 
-@njit
+@inner
 def integrate(v, drive, take, bits, limit):  # type: ignore[no-untyped-def]
     """`Loihi.integrate`: adding 2^bits - 1 to a negative product makes `>>` cut towards zero."""
     low = (1 << bits) - 1
@@ -111,21 +111,21 @@ def integrate(v, drive, take, bits, limit):  # type: ignore[no-untyped-def]
     return np.int32(min(max(z, -limit), limit))
 
 
-@njit
+@inner
 def zero(a):  # type: ignore[no-untyped-def]
     """`a[:] = 0`."""
     for i in range(len(a)):
         a[i] = 0
 
 
-@njit
+@inner
 def copy(a, out):  # type: ignore[no-untyped-def]
     """`out[:] = a`."""
     for i in range(len(a)):
         out[i] = a[i]
 
 
-@njit
+@inner
 def axpy_rows(wt, p, exponent, out):  # type: ignore[no-untyped-def]
     """`out = shift(wt^T p)`, skipping silent rows; wt (n_p, n_out), flat."""
     zero(out)
@@ -139,7 +139,7 @@ def axpy_rows(wt, p, exponent, out):  # type: ignore[no-untyped-def]
         out[i] = np.int32(shift(np.int64(out[i]), exponent))
 
 
-@njit
+@inner
 def dot_rows(w, p, exponent, out):  # type: ignore[no-untyped-def]
     """`out = shift(w p)`; w (n_out, n_p), flat."""
     for i in range(len(out)):
@@ -150,7 +150,7 @@ def dot_rows(w, p, exponent, out):  # type: ignore[no-untyped-def]
         out[i] = np.int32(shift(np.int64(total), exponent))
 
 
-@njit
+@inner
 def reset(m, x, s):  # type: ignore[no-untyped-def]
     """`start_trial`."""
     depth = len(m.n) - 1
@@ -167,7 +167,7 @@ def reset(m, x, s):  # type: ignore[no-untyped-def]
     axpy_rows(part(m.w, m.at_w[W, 0], m.n[0] * m.n[1]), x, s.w[0], drive)
 
 
-@njit
+@inner
 def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
     """The ghosts' part of `network_step`; an online ghost's rate reaches its neuron in the same step."""
     changed = False
@@ -190,7 +190,7 @@ def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit
+@inner
 def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
     """`network_step`; returns whether any membrane changed."""
     depth = len(m.n) - 1
@@ -217,7 +217,7 @@ def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
     return changed
 
 
-@njit
+@inner
 def _message(u, k, s, out):  # type: ignore[no-untyped-def]
     """`neuron.rate` and `Loihi.message` of layer k."""
     right, half = s.message[k], s.half[k]
@@ -230,7 +230,7 @@ def _message(u, k, s, out):  # type: ignore[no-untyped-def]
             out[i] = np.int32(min(shift(rate + half, -right), s.sent))
 
 
-@njit
+@inner
 def _send(m, s):  # type: ignore[no-untyped-def]
     depth = len(m.n) - 1
     for k in range(depth):
@@ -245,7 +245,7 @@ def _send(m, s):  # type: ignore[no-untyped-def]
             axpy_rows(mantissas(m, INHIBIT, k), above(m, PG, k), s.i[k], states(m, INH, k))
 
 
-@njit
+@inner
 def keep_free(m, s):  # type: ignore[no-untyped-def]
     """What the end of the free phase leaves: membranes, and feedback less inhibition."""
     depth = len(m.n) - 1

@@ -73,7 +73,8 @@ def picture(report: Report) -> Figure:
     layers = "-".join(str(n) for n in report.network.layers)
     hidden = len(squares) - len(shown)
     axes.set_title(
-        f"{layers} for {report.phase} on {mapping.hardware.title}\n{len(mapping.cores)} of {len(squares)} cores in use "
+        f"{layers} for {report.phase} on {mapping.hardware.title}: {mapping.headline}\n"
+        f"{len(mapping.cores)} of {len(squares)} cores in use "
         f"(at least {mapping.lower_bound} needed)"
         + (f", {hidden} free ones not shown" if hidden else "")
         + "; arrows: messages per step\nin a core: how full it is of what it has least of",

@@ -13,7 +13,7 @@ from numba import njit
 
 from lavaghost.arithmetic import Array
 from lavaghost.engines import integer_kernels as engine
-from lavaghost.engines.compiled import compiled, digest_of
+from lavaghost.engines.compiled import compiled, digest_of, inner
 from lavaghost.engines.integer_kernels import above, keep_free, mantissas, membranes, part, reset, states, step
 from lavaghost.engines.integer_memory import (
     BIAS_W,
@@ -137,7 +137,7 @@ def fill(key, bits, out):  # type: ignore[no-untyped-def]
         out[i] = np.int64(mix(np.uint32(key + np.uint32(i))) >> np.uint32(32 - bits))
 
 
-@njit
+@inner
 def changed(w, x1, y, y_b, q, r):  # type: ignore[no-untyped-def]
     """`learning.integer.updated`, of one weight; the second product is `x1 y_b`."""
     low, high = -r.top - 1, r.top - 1
@@ -150,7 +150,7 @@ def changed(w, x1, y, y_b, q, r):  # type: ignore[no-untyped-def]
     return np.int16(min(max(new, r.low), r.high))
 
 
-@njit
+@inner
 def learn_row(row, pre, y, y_b, r, base, shared):  # type: ignore[no-untyped-def]
     """Update the synapses from one unit of trace `pre`; entry i has the random number `base + i`."""
     bits, two = r.unit + r.step_bits, len(y_b) > 0
@@ -186,7 +186,7 @@ def learn_columns(w, x1, y, y_b, r, key, shared):  # type: ignore[no-untyped-def
                 row[j] = changed(row[j], x1[j], y[i], second, q, r)
 
 
-@njit
+@inner
 def trace_of(messages, limit, out):  # type: ignore[no-untyped-def]
     """`learning.integer.pre_trace`: half a message, halves to even; a trace has no sign."""
     for i in range(len(out)):
@@ -194,7 +194,7 @@ def trace_of(messages, limit, out):  # type: ignore[no-untyped-def]
         out[i] = min((p >> 1) + (1 if p & 3 == 3 else 0), limit)
 
 
-@njit
+@inner
 def to_trace(error, right, plastic, key, out, at):  # type: ignore[no-untyped-def]
     """`learning.integer.post_trace`, of one error."""
     if right <= 0:
@@ -207,13 +207,13 @@ def to_trace(error, right, plastic, key, out, at):  # type: ignore[no-untyped-de
     out[at] = np.int32(min(max(y, -plastic.y_limit), plastic.y_limit))
 
 
-@njit
+@inner
 def rate(u, linear, r_max):  # type: ignore[no-untyped-def]
     """`neuron.rate`."""
     return np.int64(u) if linear else min(max(np.int64(u), 0), r_max)
 
 
-@njit
+@inner
 def rate_error(now, past, ghost, ghost_past, linear, s, right, plastic, key, y):  # type: ignore[no-untyped-def]
     """What rates differ by, less what those of their ghosts do, if there are any, as a trace."""
     for i in range(len(y)):
@@ -223,7 +223,7 @@ def rate_error(now, past, ghost, ghost_past, linear, s, right, plastic, key, y):
         to_trace(error, right, plastic, key, y, i)
 
 
-@njit
+@inner
 def errors(m, s, plastic, seed, sample):  # type: ignore[no-untyped-def]
     """The rule's error of every neuron as its trace y, from full-resolution states."""
     depth, none = len(m.n) - 1, m.z[:0]
@@ -246,7 +246,7 @@ def errors(m, s, plastic, seed, sample):  # type: ignore[no-untyped-def]
                 to_trace(np.int64(left[i]), plastic.inhibition_error[k], plastic, key, y, i)
 
 
-@njit
+@inner
 def learn_bias(synapses, x1, y, y_b, left, r, key, shared, bias):  # type: ignore[no-untyped-def]
     """Synapses from a unit of trace `x1`, and the biases in states that they stand for."""
     learn_row(synapses, np.int32(x1), y, y_b, r, key, shared)
@@ -254,7 +254,7 @@ def learn_bias(synapses, x1, y, y_b, left, r, key, shared, bias):  # type: ignor
         bias[i] = np.int32(synapses[i]) << left
 
 
-@njit
+@inner
 def learn(m, x, plastic, r, seed, sample, shared, network):  # type: ignore[no-untyped-def]
     """All plasticity of one trial, at its end; `network` is false while only ghosts learn."""
     depth, n, none = len(m.n) - 1, m.n, m.z[:0]

@@ -37,7 +37,7 @@ _NONE = np.zeros(0, np.int64)
 STILL = Plastic(_NONE, _NONE, _NONE, _NONE, _NONE, 0, 0, 0, False, False, False)
 NO_RULE = Rule(0, 0, 0, 0, 0, 0, 0, 0)
 """Where nothing learns."""
-COMPILING = "compiling the loops of integers, once on this computer: a few seconds"
+COMPILING = "compiling the loops of integers, once on this computer: about 15 seconds"
 
 
 def initial_integers(network: Network, seed: int, formats: Formats, widths: LoihiWidths) -> Parameters:

@@ -13,7 +13,7 @@ from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.errors import ExportError, LavaGhostError, MissingError
 from lavaghost.exporters import available, base, find
-from lavaghost.files import write_atomic
+from lavaghost.files import read_regular, write_atomic
 from lavaghost.trained import TrainedNetwork
 from lavaghost.verify.agreement import BATCH, Agreement, checked, prepare
 
@@ -151,8 +151,7 @@ def around(path: Path) -> tuple[str, str]:
     if not path.exists():
         return "", "\n"
     try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_BYTES).decode("utf-8")
+        text = read_regular(path, MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"cannot read {path}: {error}; name a Markdown file") from error
     head, begin, rest = text.partition(BEGIN)

@@ -104,7 +104,7 @@ def npz(rng: random.Random) -> Files:
                 lambda a: a[: rng.randrange(3)],
                 lambda a: a * rng.choice([1e300, -1e9, 0, np.nan, np.inf, 255]),
                 lambda a: np.asfortranarray(a.reshape(-1, 1)),
-                lambda a: a.reshape(a.shape + (1,) * 20),
+                lambda a: a.reshape(len(a), -1, *[1] * 20),
                 lambda a: np.eye(3)[: len(a)],
                 lambda a: a.astype("M8[s]") if a.ndim == 1 else a,
             ]

