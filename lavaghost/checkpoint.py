@@ -68,7 +68,9 @@ def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoi
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+        raise ModelFileError(
+            f"cannot read {path}: {error.strerror}; check its permissions, or remove it and train without --resume"
+        ) from error
     try:
         tensors = {name: np.array(array) for name, array in load_tensors(data).items()}
         size = int.from_bytes(data[:8], "little")

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lavaghost.files import write_atomic
 
+MOST_NAMES = 8
+"""Lines that a legend has room for; of more layers the colour tells the depth."""
 History = Sequence[Mapping[str, Any]]
 RESIDUAL = "Ghost residual  |B r - i| / |B r|"
 
@@ -74,6 +77,12 @@ def _where_runs_differ(histories: Mapping[str, History]) -> tuple[float, float]:
     return max(0.0, low - room), min(100.0, high) + room
 
 
+def _named(lines: int) -> set[int]:
+    """Which of many lines a legend names: as many as fit, from the first to the last."""
+    shown = min(lines, MOST_NAMES)
+    return {round(i * (lines - 1) / max(1, shown - 1)) for i in range(shown)}
+
+
 def _on_log(panel: Axes, x: Sequence[int], lines: Mapping[str, Sequence[float]], **style: Any) -> None:
     """Lines on a logarithmic axis. What is 0, or below it by rounding, stands in a row of its own, called 0."""
     values = [v for line in lines.values() for v in line]
@@ -82,8 +91,11 @@ def _on_log(panel: Axes, x: Sequence[int], lines: Mapping[str, Sequence[float]],
     most = max(10.0 * least, 10.0 ** math.ceil(math.log10(max(positive, default=1.0))))
     zero, zeros = least / 10.0, len(positive) < len(values)
     panel.set_yscale("log")
-    for name, line in lines.items():
-        panel.plot(x, [v if v > 0 else zero for v in line], label=name, **style)
+    named, colours = _named(len(lines)), matplotlib.colormaps["viridis"]
+    for i, (name, line) in enumerate(lines.items()):
+        if len(lines) > MOST_NAMES:
+            style["color"] = colours(i / (len(lines) - 1))
+        panel.plot(x, [v if v > 0 else zero for v in line], label=name if i in named else None, **style)
     decades = round(math.log10(most / least))
     ticks = [least * 10.0**n for n in range(0, decades + 1, 1 + decades // 6)] if positive else []
     panel.yaxis.set_minor_locator(NullLocator())

@@ -1,5 +1,7 @@
 """Pictures of a run: what stands on which axis, and that nothing that was measured is hidden."""
 
+import warnings
+
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -138,3 +140,20 @@ def test_the_cores_in_use_fill_the_picture(layers, chip):
         # a core is at least an inch wide on paper
         assert figure.get_size_inches()[0] / (right - left) >= 1
         assert drawn <= 16
+
+
+@pytest.mark.parametrize("layers", [1, 8, 9, 62])
+def test_a_deep_network_has_a_legend_that_fits(layers, tmp_path):
+    rows = [{"epoch": e, "accuracy": 0.5, "cosines": [0.9 - k / 100 for k in range(layers)]} for e in range(3)]
+    figure = curves({"ghost": rows})
+    panel = figure.axes[1]
+    assert len(panel.lines) == layers
+    legend = panel.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(texts) == min(layers, 8)
+    assert texts[0] == "layer 1"
+    assert texts[-1] == f"layer {layers}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learning_curves({"ghost": rows}, tmp_path / "curves.png")
