@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-PYTEST_ARGS ?= -n 2
+# an idle worker takes tests from the other: the slowest ones, of Lava, come last
+PYTEST_ARGS ?= -n 2 --dist worksteal
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
 BUSY ?= 8
