@@ -91,6 +91,8 @@ def _on_log(panel: Axes, x: Sequence[int], lines: Mapping[str, Sequence[float]],
     most = max(10.0 * least, 10.0 ** math.ceil(math.log10(max(positive, default=1.0))))
     zero, zeros = least / 10.0, len(positive) < len(values)
     panel.set_yscale("log")
+    # before the lines, of which one that is constant has no range to choose from
+    panel.set_ylim(0.6 * (zero if zeros else least), 1.5 * most)
     named, colours = _named(len(lines)), matplotlib.colormaps["viridis"]
     for i, (name, line) in enumerate(lines.items()):
         if len(lines) > MOST_NAMES:
@@ -103,7 +105,6 @@ def _on_log(panel: Axes, x: Sequence[int], lines: Mapping[str, Sequence[float]],
     if zeros:
         panel.set_yticklabels(["0", *(f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks)])
         panel.axhline(zero, color="0.7", lw=0.8, zorder=0)
-    panel.set_ylim(0.6 * (zero if zeros else least), 1.5 * most)
     panel.legend(frameon=False)
 
 
