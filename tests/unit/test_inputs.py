@@ -169,7 +169,7 @@ COMMANDS = (
     "quantize MODEL --out OUT",
     "export MODEL --to onnx-int --out OUT.onnx",
     "map MODEL --hardware loihi2_oheo_gulch",
-    "deploy MODEL --hardware loihi2_oheo_gulch --simulate",
+    pytest.param("deploy MODEL --hardware loihi2_oheo_gulch --simulate", marks=pytest.mark.lava),
     "verify --all --model MODEL",
     "verify OUT.onnx --model MODEL",
     "precision MODEL --out OUT",
