@@ -131,12 +131,14 @@ def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
     """Save the network again, with where it goes on the chip `name`."""
     from dataclasses import replace
 
+    from lavaghost.files import locked
     from lavaghost.trained import TrainedNetwork
 
-    trained = TrainedNetwork.load(model)
-    mappings = {**trained.record.get("mappings", {}), name: placement}
     folder = model if model.is_dir() else model.parent
-    return replace(trained, record={**trained.record, "mappings": mappings}).save(folder)
+    with locked(folder):
+        trained = TrainedNetwork.load(model)
+        mappings = {**trained.record.get("mappings", {}), name: placement}
+        return replace(trained, record={**trained.record, "mappings": mappings}).save(folder)
 
 
 def _show(report: "Report", values: dict[str, Any]) -> None:
