@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from lavaghost import names
-from lavaghost.cli.commands import PATH
+from lavaghost.cli.commands import PATH, json_option
 from lavaghost.cli.console import bar, emit, percent, say, show, table, write
 from lavaghost.errors import SpecError
 
@@ -24,7 +24,6 @@ _hardware = click.option(
     required=True,
     help="Name of a configuration (see `lavaghost hardware`), or a YAML file.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples.")
 
 
@@ -54,7 +53,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
 )
 @click.option("--plot", type=PATH, help="Draw the placement into this .png or .svg file.")
 @click.option("--keep", is_flag=True, help="Keep the placement in the saved network; its bundle carries it.")
-@_json
+@json_option
 @click.pass_context
 def map_command(
     context: click.Context,
@@ -209,7 +208,7 @@ def _si(value: float | None, unit: str) -> str:
 @click.command("hardware")
 @click.argument("chip", required=False)
 @click.option("--schema", "show_schema", is_flag=True, help="Print the JSON Schema of a configuration.")
-@_json
+@json_option
 def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None:
     """List the hardware configurations with their figures, sources and confidences.
 
@@ -245,7 +244,7 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
 @click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
 @click.option("--simulate", is_flag=True, help="Run in Lava's fixed-point simulator instead of on the chip.")
 @_limit
-@_json
+@json_option
 def deploy_command(
     model: Path, chip: str, dataset: str, simulate: bool, limit: int | None, as_json: bool
 ) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lavaghost.cli.commands import PATH, force_option
+from lavaghost.cli.commands import PATH, force_option, json_option
 from lavaghost.cli.console import emit, output_folder
 
 
@@ -18,7 +18,7 @@ from lavaghost.cli.console import emit, output_folder
     "--scaled", is_flag=True, help="SOURCE takes the samples of --dataset scaled (0 to 1), not raw ones."
 )
 @force_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@json_option
 def import_command(
     source: Path, out: Path, dataset: str | None, scaled: bool, force: bool, as_json: bool
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, force_option
+from lavaghost.cli.commands import PATH, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, percent, table
 
 
@@ -31,7 +31,7 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
     "--out", type=PATH, default=Path("out/quantized"), show_default=True, help="Folder for the result."
 )
 @force_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@json_option
 def quantize(
     model: Path,
     dataset: str,
@@ -103,7 +103,7 @@ def quantize(
     "--out", type=PATH, default=Path("out/precision"), show_default=True, help="Folder for the results."
 )
 @force_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@json_option
 def precision(
     subject: Path,
     dataset: str | None,

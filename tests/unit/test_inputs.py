@@ -478,7 +478,7 @@ def test_signed_inputs_are_quantised_and_stay_one_model(
     evaluated = result(capsys, ["evaluate", out, *file])
     assert (evaluated["arithmetic"], evaluated["accuracy"]) == ("loihi", found["accuracy"])
     deployed = result(capsys, ["map", out, *file, "--hardware", "loihi2_oheo_gulch"])
-    assert deployed["fits"] is not False
+    assert deployed["headline"].startswith("fits, as far as is known: ")
     for target in ("onnx", "onnx-int"):
         path = str(tmp_path / f"{target}.onnx")
         result(capsys, ["export", out, "--to", target, *file, "--out", path])
