@@ -7,8 +7,8 @@ import argparse
 
 from benchmarks.tables import Table
 from lavaghost.datasets import load_digits
-from lavaghost.spec import Learning, Network, usual_eta
-from lavaghost.training import train
+from lavaghost.net.spec import Learning, Network, usual_eta
+from lavaghost.train.loop import train
 
 CASES = ((8, 0.3), (16, 0.3), (32, 0.3), (31, 0.03), (62, 0.03))
 """Hidden layers of 64, and lam."""

@@ -16,24 +16,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lavaghost.arithmetic import Float
+from lavaghost.base.errors import MissingError
+from lavaghost.base.names import Mechanism
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import MissingError
-from lavaghost.lava_backend.available import require_lava
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_online import IntegerCourse, Plan
-from lavaghost.learning.integer_spec import (
+from lavaghost.lava.available import require_lava
+from lavaghost.methods.methods import Ghost
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net.spec import Learning, Network
+from lavaghost.numbers.arithmetic import Float
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.course import course
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
+from lavaghost.online.integers.settings import (
     IntegerLearning,
     default_formats,
     suited,
 )
-from lavaghost.learning.methods import Ghost
-from lavaghost.learning.online import course
-from lavaghost.learning.optimiser import Momentum
-from lavaghost.loihi import Loihi
-from lavaghost.spec import Learning, Mechanism, Network
-from lavaghost.widths import DEFAULT
 
 
 def network(mechanism: Mechanism = "duplicate") -> Network:
@@ -62,7 +63,7 @@ def integers(samples: int, mechanism: Mechanism) -> float:
     """Compiled learning, one sample at a time."""
     net = network(mechanism)
     formats = default_formats(net)
-    learner = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 0, formats, DEFAULT))
+    learner = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 0, formats, DEFAULT))
     learning = IntegerLearning(rule="prediction" if mechanism == "duplicate" else "temporal")
     x = learner.spikes(learner.arith.input(images(samples)))
     labels = np.arange(samples) % 10
@@ -79,7 +80,7 @@ def integer_definition(samples: int) -> float:
     net = network()
     formats = default_formats(net)
     params = initial_integers(net, 0, formats, DEFAULT)
-    arith = IntegerNetwork(net, formats, DEFAULT, params).arith
+    arith = CompiledNetwork(net, formats, DEFAULT, params).arith
     engine, x, target = Stepped(net, arith), images(samples), np.eye(10)
 
     def work() -> int:
@@ -113,16 +114,16 @@ def on_lava(model: Literal["fused", "decomposed"], fixed: bool, trials: int) -> 
         require_lava()
     except MissingError:
         return None
-    from lavaghost.lava_backend.phases import Clock, trial_steps
-    from lavaghost.lava_backend.proc.ghost.process import ghost_network
-    from lavaghost.lava_backend.proc.io.process import TeachingSource
-    from lavaghost.lava_backend.quiet import quiet
-    from lavaghost.lava_backend.session import Session, configuration
+    from lavaghost.lava.phases import Clock, trial_steps
+    from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+    from lavaghost.lava.processes.io.sources import TeachingSource
+    from lavaghost.lava.quiet import quiet
+    from lavaghost.lava.session import Session, configuration
 
     net, x, target = network(), images(4), np.eye(10)[:4]
     formats = default_formats(net)
     arith = Loihi(formats) if fixed else Float()
-    plan: Plan = IntegerCourse(net, IntegerLearning(), formats, DEFAULT, 1000)
+    plan: AnyCourse = IntegerCourse(net, IntegerLearning(), formats, DEFAULT, 1000)
     if not fixed:
         online = Learning(engine="lava", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.01)
         plan = course(net, online, 1000)

@@ -18,16 +18,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lavaghost.base.files import write_atomic
+from lavaghost.base.names import Mechanism
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset, load
-from lavaghost.files import write_atomic
-from lavaghost.integer_training import train_integers
-from lavaghost.learning.integer_spec import (
+from lavaghost.net.spec import Network, Physics
+from lavaghost.numbers.widths import DEFAULT, LoihiWidths
+from lavaghost.online.integers.settings import (
     IntegerLearning,
     suited,
     suited_fraction,
 )
-from lavaghost.spec import Mechanism, Network, Physics, parse
-from lavaghost.widths import DEFAULT, LoihiWidths
+from lavaghost.train.integer_loop import train_integers
 
 OUT = Path("out/integers")
 HEAD = "| network | mean % | from to | seeds | worst cosines | sampled | residuals | s |"

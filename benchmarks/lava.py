@@ -25,13 +25,13 @@ from benchmarks.machine import describe, headline
 from benchmarks.tables import Table, span
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava_backend.phases import Lessons
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.record import ROWS
-from lavaghost.lava_backend.session import Session, configuration
-from lavaghost.learning.online import Course, course, learn, online_epoch
-from lavaghost.spec import Learning, Network, Schedule
+from lavaghost.lava.phases import Lessons
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.record import ROWS
+from lavaghost.lava.session import Session, configuration
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.online.course import Course, course, learn, online_epoch
 
 PHASES = ((3, 2), (32, 32))
 TIMEOUT_S = 600

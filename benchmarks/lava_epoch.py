@@ -25,10 +25,10 @@ from benchmarks.machine import describe
 from benchmarks.tables import Table
 from lavaghost.datasets import Dataset, load
 from lavaghost.dynamics import initial_parameters
-from lavaghost.lava_backend import train
-from lavaghost.learning.online import course, online_epoch
-from lavaghost.spec import Learning, Network, Schedule
-from lavaghost.training import measure, shuffled
+from lavaghost.lava.learn import train
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.online.course import course, online_epoch
+from lavaghost.train.loop import measure, shuffled
 
 SCHEDULES = ((1.0, 3, 1), (1.0, 3, 2), (1.0, 4, 3), (1.0, 6, 6), (2.0, 32, 24))
 """Time constant, free and nudged steps. With tau = 1 a step relaxes fully: reset, hidden layer and output take

@@ -30,10 +30,10 @@ RUNS = 3
 
 def measure(layers: tuple[int, ...], chip: str) -> dict[str, Any]:
     """Seconds and memory of one size, in this process."""
-    from lavaghost.hardware.config import load
+    from lavaghost.hardware.catalogue import load
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import make
-    from lavaghost.spec import Network
+    from lavaghost.net.spec import Network
 
     network, hardware = Network(layers=layers), load(chip)
     make(Network(layers=(4, 3, 2)), hardware, PHASES[chip], Plan())

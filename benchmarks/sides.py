@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.learning.methods import make_method
-from lavaghost.learning.optimiser import Momentum
-from lavaghost.spec import Learning, Network
-from lavaghost.training import accuracy, shuffled
+from lavaghost.methods.methods import make_method
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net.spec import Learning, Network
+from lavaghost.train.loop import accuracy, shuffled
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -32,7 +32,7 @@ class Side(Protocol):
 
 
 class Ours:
-    """The loop of `lavaghost.training.train`, without its diagnostics and checkpoints."""
+    """The loop of `lavaghost.train.loop.train`, without its diagnostics and checkpoints."""
 
     def __init__(self, layers: tuple[int, ...], data: Dataset, **learning: Any) -> None:
         self.network = Network(layers=layers)

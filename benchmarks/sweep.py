@@ -10,12 +10,12 @@ import numpy as np
 
 from benchmarks.sides import BATCH, Ours
 from benchmarks.tables import Table
-from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.learning.rules import RULES
-from lavaghost.spec import Network
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
 
 LAYERS = {
     "digits": [(64, 128, 10), (64, 128, 128, 128, 10)],

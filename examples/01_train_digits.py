@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from lavaghost.datasets import load
-from lavaghost.pipeline import train_and_save
-from lavaghost.spec import Learning, Network
+from lavaghost.net.spec import Learning, Network
+from lavaghost.run.pipeline import train_and_save
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-1")
 digits = load("digits")

@@ -12,8 +12,8 @@ import numpy as np
 
 from lavaghost.datasets import load
 from lavaghost.engines.stepped import Stepped
-from lavaghost.spec import Learning, Network, Schedule
-from lavaghost.training import train
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.train.loop import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-2")
 out.mkdir(parents=True, exist_ok=True)

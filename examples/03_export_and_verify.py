@@ -5,9 +5,9 @@ from pathlib import Path
 
 from lavaghost.datasets import load
 from lavaghost.exporters import base
-from lavaghost.pipeline import train_and_save, verify_export
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.run.pipeline import train_and_save, verify_export
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-3")
 digits = load("digits")

@@ -15,10 +15,10 @@ from lava.proc.io.source import RingBuffer as Source
 from lava.proc.monitor.process import Monitor
 
 from lavaghost.datasets import load
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.session import Session
-from lavaghost.spec import Learning, Network, Schedule
-from lavaghost.training import train
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.session import Session
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.train.loop import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-4")
 out.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,12 @@ from lava.proc.dense.process import LearningDense
 
 from lavaghost.datasets import load
 from lavaghost.dynamics import initial_parameters
-from lavaghost.lava_backend.phases import Clock, trial_steps
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.proc.io.process import TeachingSource
-from lavaghost.lava_backend.session import Session, configuration
-from lavaghost.learning.online import course
-from lavaghost.spec import Learning, Network, Schedule
+from lavaghost.lava.phases import Clock, trial_steps
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.processes.io.sources import TeachingSource
+from lavaghost.lava.session import Session, configuration
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.online.course import course
 
 digits = load("digits")
 schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)

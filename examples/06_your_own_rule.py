@@ -6,12 +6,12 @@ and its order of magnitude, so that a synapse could learn with shifts and withou
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
 from lavaghost.datasets import load
 from lavaghost.engines import Local
-from lavaghost.lava_backend import train
-from lavaghost.learning.rules import Rule
-from lavaghost.spec import Learning, Network, Schedule
+from lavaghost.lava.learn import train
+from lavaghost.methods.ghost.rules import Rule
+from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.numbers.arithmetic import Array
 
 
 def shifted(local: Local) -> Array:

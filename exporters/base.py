@@ -15,18 +15,18 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_faults
+from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
-from lavaghost.errors import DataError, ExportError, LavaGhostError, join_faults
 from lavaghost.exporters import sidecar
-from lavaghost.spec import Spec, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 
 GROUP = "lavaghost.exporters"
 ELEMENTS = ("weights", "activation", "ghosts", "feedback", "learning rule", "input scaling")
 """What every report speaks of, in this order."""
 
-Status = Literal["faithful", "approximate", "unsupported"]
+CarriedStatus = Literal["faithful", "approximate", "unsupported"]
 
 
 class NoOptions(Spec):
@@ -37,7 +37,7 @@ class Carried(NamedTuple):
     """How one element of the network fares in the exported file."""
 
     element: str
-    status: Status
+    status: CarriedStatus
     note: str
 
 
@@ -98,10 +98,10 @@ class ExportReport:
                 f"speaks of {', '.join(ELEMENTS)}, in this order"
             )
         for element, status, note in self.carries:
-            if status not in get_args(Status) or not note:
+            if status not in get_args(CarriedStatus) or not note:
                 raise ExportError(
                     f"exporter {self.exporter!r} reports {element} as {status!r} ({note!r}); give one of "
-                    f"{', '.join(get_args(Status))}, and a note"
+                    f"{', '.join(get_args(CarriedStatus))}, and a note"
                 )
             if status == "approximate" and not re.search(r"\d", note):
                 raise ExportError(

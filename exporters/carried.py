@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
 from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.exporters.base import Carried
 from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 
 RELU = Carried("activation", "faithful", "Relu, or Clip where rates saturate")
 MEASURED = 250

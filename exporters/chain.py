@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
-from lavaghost.errors import ExportError
+from lavaghost.base.errors import ExportError
 from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 
 
 class Chain(NamedTuple):

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
 from lavaghost.datasets import raw_samples
-from lavaghost.dynamics.parameters import Parameters
 from lavaghost.exporters.base import Expected
-from lavaghost.spec import Network
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.parameters import Parameters
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
 
 __all__ = ["float_expected", "raw_samples", "rounding", "scaled"]
 

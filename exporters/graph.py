@@ -24,10 +24,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
-from lavaghost.errors import ExportError
-from lavaghost.manifest import Population, Projection, populations, projections
-from lavaghost.trained import TrainedNetwork
+from lavaghost.base.errors import ExportError
+from lavaghost.model.manifest import Population, Projection, populations, projections
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 
 
 @dataclass(frozen=True, eq=False)

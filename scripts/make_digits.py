@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lavaghost.files import sha256, write_atomic
+from lavaghost.base.files import sha256, write_atomic
 
 TARGET = Path(__file__).resolve().parents[1] / "lavaghost" / "datasets" / "digits.npz"
 N_TEST = 360

@@ -28,12 +28,12 @@ sys.path.insert(0, str(ROOT))
 import sanafe  # type: ignore[import-not-found]  # noqa: E402
 
 from lavaghost.hardware.activity import Activity  # noqa: E402
-from lavaghost.hardware.config import load  # noqa: E402
+from lavaghost.hardware.catalogue import load  # noqa: E402
 from lavaghost.hardware.cost import cost  # noqa: E402
 from lavaghost.hardware.mapper import map_network  # noqa: E402
 from lavaghost.hardware.placement import Mapping  # noqa: E402
 from lavaghost.hardware.traffic import Traffic, traffic  # noqa: E402
-from lavaghost.spec import Network  # noqa: E402
+from lavaghost.net.spec import Network  # noqa: E402
 
 TOLERANCE = 0.25
 Spikes = dict[str, np.ndarray]
@@ -66,7 +66,7 @@ class Model:
 def trained_model(path: str, samples: int, steps: int) -> tuple[Model, list[np.ndarray]]:
     """A saved network as integrate-and-fire neurons, and regular input spikes of test samples."""
     from lavaghost.datasets import load as load_data
-    from lavaghost.trained import TrainedNetwork
+    from lavaghost.model.trained import TrainedNetwork
 
     trained, data = TrainedNetwork.load(path), load_data("digits")
     weights, thresholds, biases = [], [], []

@@ -2,8 +2,8 @@
 
 import math
 
-from lavaghost.hardware.config import load
-from lavaghost.hardware.figures import Count, Extra, Figure, Flag, Width
+from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.figures import CountFigure, Extra, Figure, Flag, Width
 from lavaghost.hardware.schema import Hardware
 
 UNITS = {"payload_bits": "bits", "cores": "cores", "cores_reached": "cores", "state_bits": "bits"}
@@ -12,7 +12,7 @@ KINDS: dict[str, type[Figure]] = {"payload_bits": Extra, "state_bits": Width}
 
 def figure(key: str, value: float | None) -> Figure:
     """A limit that we made up; None is unknown."""
-    kind, unit = KINDS.get(key, Count), UNITS.get(key, key.removesuffix("_per_core").rpartition("_")[2])
+    kind, unit = KINDS.get(key, CountFigure), UNITS.get(key, key.removesuffix("_per_core").rpartition("_")[2])
     if value is None:
         return kind(unit=unit)
     known = "unlimited" if value == math.inf else value

@@ -6,11 +6,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ExportReport, export, find
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 
 LAYERS = (12, 10, 8, 4)
 

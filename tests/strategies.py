@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.spec import Network, Schedule
+from lavaghost.net.spec import Network, Schedule
+from lavaghost.numbers.arithmetic import Array
 
 # ---- strategies
 

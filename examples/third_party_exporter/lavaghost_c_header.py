@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.files import write_atomic
+from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters import Carried, Expected, ExportReport, NoOptions
 from lavaghost.exporters.carried import feedforward_carries
 from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import float_expected
-from lavaghost.files import write_atomic
-from lavaghost.spec import Spec
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 
 TEMPLATE = """/* {layers}, made by LavaGhost. lavaghost_run: raw sample x[{n_in}] -> logits[{n_out}] */
 #ifndef LAVAGHOST_NETWORK_H

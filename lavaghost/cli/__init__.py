@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
+from lavaghost.base.errors import LavaGhostError
 from lavaghost.cli import exports, hardware, imports, quantize, train
 from lavaghost.cli.commands import cli
 from lavaghost.cli.console import fail, warnings_shown, write
-from lavaghost.errors import LavaGhostError
 
 __all__ = ["main"]
 

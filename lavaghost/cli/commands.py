@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 import click
 
-from lavaghost import __version__, names
+from lavaghost import __version__
+from lavaghost.base import names
 from lavaghost.cli.console import bar, emit, emit_with_classes, output_folder
 
 PATH = click.Path(path_type=Path)
@@ -66,10 +67,10 @@ def evaluate(
 
     A network that was quantised or that learned in integers runs in integers, unless --arithmetic float is given.
     """
-    from lavaghost.evaluation import arithmetic_of
-    from lavaghost.evaluation import evaluate as run
-    from lavaghost.lava_backend.available import require_lava
-    from lavaghost.pipeline import load_both
+    from lavaghost.evaluate.evaluation import arithmetic_of
+    from lavaghost.evaluate.evaluation import evaluate as run
+    from lavaghost.lava.available import require_lava
+    from lavaghost.run.pipeline import load_both
 
     if engine == "lava":
         require_lava()
@@ -88,8 +89,8 @@ def evaluate(
 @json_option
 def info(model: Path, as_json: bool) -> None:
     """Show what the saved network MODEL (model.yaml) is and how it was trained."""
-    from lavaghost.pipeline import describe
-    from lavaghost.trained import TrainedNetwork
+    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.run.pipeline import describe
 
     emit(describe(TrainedNetwork.load(model)), as_json, str(model))
 

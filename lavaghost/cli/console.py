@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lavaghost.errors import LavaGhostWarning, OutputError, warn
+from lavaghost.base.errors import LavaGhostWarning, OutputError, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -201,9 +201,9 @@ def output_folder(folder: Path, *, force: bool = False, resume: bool = False) ->
 
     A network that is there is not overwritten, unless `force` says so, or `resume` that it goes on.
     """
-    from lavaghost.checkpoint import FILE_NAME
-    from lavaghost.files import locked
-    from lavaghost.trained import MANIFEST_NAME
+    from lavaghost.base.files import locked
+    from lavaghost.model.trained import MANIFEST_NAME
+    from lavaghost.train.checkpoint import FILE_NAME
 
     with locked(folder):
         if not (force or resume):

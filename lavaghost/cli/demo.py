@@ -6,12 +6,12 @@ from typing import Any
 
 from lavaghost.cli.console import bar, percent, say, show, table
 from lavaghost.datasets import load
-from lavaghost.evaluation import evaluate
+from lavaghost.evaluate.evaluation import evaluate
 from lavaghost.exporters import base
-from lavaghost.pipeline import train_and_save, verify_export
-from lavaghost.plots import learning_curves
-from lavaghost.spec import Learning, Network
-from lavaghost.training import Trained, train
+from lavaghost.net.spec import Learning, Network
+from lavaghost.run.pipeline import train_and_save, verify_export
+from lavaghost.run.plots import learning_curves
+from lavaghost.train.loop import Trained, train
 
 NETWORK = Network(layers=(64, 128, 10))
 LEARNING = Learning(epochs=30, batch_size=32)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from lavaghost.base.errors import ExportError, SpecError
 from lavaghost.cli.commands import PATH, dataset_option, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, say, table
-from lavaghost.errors import ExportError, SpecError
 
 
 def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def export(
 ) -> None:
     """Write the saved network MODEL (model.yaml) in another format."""
     from lavaghost.exporters import base
-    from lavaghost.pipeline import load_both
-    from lavaghost.trained import TrainedNetwork
+    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.run.pipeline import load_both
 
     if show_list:
         _list_formats(as_json)
@@ -134,7 +134,7 @@ def verify(
     as_json: bool,
 ) -> int:
     """Run the exported FILE on a runtime that is not ours and compare; exit code 1 if it disagrees."""
-    from lavaghost.pipeline import load_both, verify_export
+    from lavaghost.run.pipeline import load_both, verify_export
 
     if everything and (file is not None or runtime is not None):
         raise SpecError("verify --all exports by itself and uses every runtime; leave out FILE and --runtime")
@@ -152,7 +152,7 @@ def verify(
 
 def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, as_json: bool) -> int:
     """The matrix; exit code 1 if a cell disagrees, or if not one could be filled."""
-    from lavaghost.pipeline import verify_all
+    from lavaghost.run.pipeline import verify_all
     from lavaghost.verify import matrix
 
     if write is not None:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lavaghost import names
+from lavaghost.base import names
+from lavaghost.base.errors import SpecError
 from lavaghost.cli.commands import PATH, json_option
 from lavaghost.cli.console import bar, emit, percent, say, show, table, write
-from lavaghost.errors import SpecError
 
 if TYPE_CHECKING:
     from lavaghost.hardware.activity import Activity
     from lavaghost.hardware.report import Report
-    from lavaghost.spec import Network
+    from lavaghost.net.spec import Network
 
 SAMPLES = 200
 """Training samples on which activity is measured, unless --limit says otherwise."""
@@ -76,7 +76,7 @@ def map_command(
     MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed. Exit code 0 if
     it fits, also where that is so only as far as is known: `status` says which, and `undecided` what is not known.
     """
-    from lavaghost.hardware.config import load
+    from lavaghost.hardware.catalogue import load
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import make
 
@@ -106,9 +106,9 @@ def map_command(
 
 def _network(model: Path) -> "Network":
     """What the manifest says; the weights are not read."""
-    from lavaghost.manifest import MAX_BYTES, from_yaml
-    from lavaghost.trained import MANIFEST_NAME
-    from lavaghost.weights import read_regular
+    from lavaghost.model.manifest import MAX_BYTES, from_yaml
+    from lavaghost.model.trained import MANIFEST_NAME
+    from lavaghost.model.weights import read_regular
 
     path = model / MANIFEST_NAME if model.is_dir() else model
     return from_yaml(read_regular(path, MAX_BYTES), str(path)).network
@@ -118,7 +118,7 @@ def _measured(model: Path, dataset: str, phase: names.Phase, limit: int) -> "Act
     import numpy as np
 
     from lavaghost.hardware.activity import measure
-    from lavaghost.pipeline import load_both
+    from lavaghost.run.pipeline import load_both
 
     trained, data = load_both(model, dataset)
     x, y = data.x_train[:limit], data.y_train[:limit]
@@ -130,8 +130,8 @@ def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
     """Save the network again, with where it goes on the chip `name`."""
     from dataclasses import replace
 
-    from lavaghost.files import locked
-    from lavaghost.trained import TrainedNetwork
+    from lavaghost.base.files import locked
+    from lavaghost.model.trained import TrainedNetwork
 
     folder = model if model.is_dir() else model.parent
     with locked(folder):
@@ -216,7 +216,7 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
     """
     import json
 
-    from lavaghost.hardware.config import available, load, schema
+    from lavaghost.hardware.catalogue import available, load, schema
     from lavaghost.hardware.report import figures
 
     if show_schema:
@@ -254,11 +254,11 @@ def deploy_command(
     configuration first. Exit code 1 if it does not fit or differs from the integer reference, 3 if the chip
     cannot be reached.
     """
-    from lavaghost.hardware.config import load
+    from lavaghost.hardware.catalogue import load
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.mapper import map_network
-    from lavaghost.lava_backend.deploy import deploy, require_target
-    from lavaghost.pipeline import load_both
+    from lavaghost.lava.deploy import deploy, require_target
+    from lavaghost.run.pipeline import load_both
 
     hardware = load(chip)
     require_target(hardware, simulate)

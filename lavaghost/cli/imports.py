@@ -27,7 +27,7 @@ def import_command(
     An ONNX file may hold what scikit-learn, PyTorch and others make of layered, rectified classifiers; every node
     that cannot be imported is named.
     """
-    from lavaghost.pipeline import describe, import_network
+    from lavaghost.run.pipeline import describe, import_network
 
     trained = import_network(source, dataset, scaled)
     with output_folder(out, force=force):

@@ -48,10 +48,10 @@ def quantize(
     """
     from dataclasses import replace
 
-    from lavaghost.hardware.config import load
-    from lavaghost.pipeline import load_both
-    from lavaghost.quantize import quantize as run
-    from lavaghost.widths import DEFAULT
+    from lavaghost.evaluate.quantise import quantize as run
+    from lavaghost.hardware.catalogue import load
+    from lavaghost.numbers.widths import DEFAULT
+    from lavaghost.run.pipeline import load_both
 
     widths = DEFAULT if chip is None else load(chip).integers()
     widths = replace(widths, **{name: n for name, n in bits.items() if n is not None})
@@ -121,9 +121,11 @@ def precision(
     saved network (model.yaml), which is quantised at every point. A result is limited by the width of which more bits
     alone gain most accuracy, by more than one point.
     """
-    from lavaghost.config import read_config
-    from lavaghost.plots import against_bits
-    from lavaghost.precision import (
+    from lavaghost.base.spec import parse
+    from lavaghost.model.trained import MANIFEST_NAME, TrainedNetwork
+    from lavaghost.run.config import read_config
+    from lavaghost.run.plots import against_bits
+    from lavaghost.studies.precision import (
         Study,
         limited,
         points,
@@ -133,8 +135,6 @@ def precision(
         with_data,
         write_table,
     )
-    from lavaghost.spec import parse
-    from lavaghost.trained import MANIFEST_NAME, TrainedNetwork
 
     study = parse(Study, grid)
     points(study)

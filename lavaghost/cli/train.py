@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lavaghost import names
+from lavaghost.base import names
+from lavaghost.base.errors import SpecError
 from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, force_option, json_option
 from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
-from lavaghost.errors import SpecError
 
 if TYPE_CHECKING:
-    from lavaghost.config import RunConfig
-    from lavaghost.trained import TrainedNetwork
-    from lavaghost.widths import LoihiWidths
+    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.numbers.widths import LoihiWidths
+    from lavaghost.run.config import RunConfig
 
 
 def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -32,7 +32,7 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--activation", type=choice(names.Activation), help="Rate function of hidden layers.")
 @click.option("--saturation", type=float, help="Upper bound of a relu rate.")
 @click.option("--mechanism", type=choice(names.Mechanism), help="How ghosts cancel the feedback.")
-@click.option("--rule", type=choice(names.Rule), help="Local learning rule.")
+@click.option("--rule", type=choice(names.RuleName), help="Local learning rule.")
 @click.option("--feedback", type=choice(names.Feedback), help="Feedback weights.")
 @click.option("--loss", type=choice(names.Loss), help="What the output is nudged towards.")
 @click.option("--lam", type=float, help="Feedback gain.")
@@ -89,14 +89,14 @@ def train(
 
     CONFIG is a YAML file with keys dataset, hidden, network, learning, arithmetic and integer; options win over it.
     """
-    from lavaghost.config import engine_of, integer_run, read_config
     from lavaghost.datasets import for_training, load, unsigned, warn_of
-    from lavaghost.inputs import scaled_for
-    from lavaghost.lava_backend.available import require_lava
-    from lavaghost.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
-    from lavaghost.spec import check_together
-    from lavaghost.trained import TrainedNetwork
-    from lavaghost.training import check_data
+    from lavaghost.lava.available import require_lava
+    from lavaghost.model.inputs import scaled_for
+    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.net.spec import check_together
+    from lavaghost.run.config import engine_of, integer_run, read_config
+    from lavaghost.run.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
+    from lavaghost.train.loop import check_data
 
     start = None if source is None else TrainedNetwork.load(source)
     run = read_config(config, _overrides(options), _defaults(start))
@@ -152,9 +152,9 @@ def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "
     """The bit widths of a chip by its name or file; Lava's model of Loihi where none is named."""
     from dataclasses import replace
 
-    from lavaghost.hardware.config import load
-    from lavaghost.learning.integer_spec import suited_fraction
-    from lavaghost.widths import DEFAULT
+    from lavaghost.hardware.catalogue import load
+    from lavaghost.numbers.widths import DEFAULT
+    from lavaghost.online.integers.settings import suited_fraction
 
     if (chip is not None or state_fraction is not None) and run.arithmetic == "float":
         raise SpecError(
@@ -176,7 +176,7 @@ def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, in the sections of the configuration."""
-    from lavaghost.spec import Physics, Schedule
+    from lavaghost.net.spec import Physics, Schedule
 
     given = {name: value for name, value in options.items() if value is not None}
     sections: dict[str, Any] = {"network": {}, "learning": {}}

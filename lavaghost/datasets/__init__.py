@@ -4,11 +4,12 @@
     load("folder/")         IDX files with the MNIST names, gzip or not
     load("file.npz")        arrays x_train, y_train, x_test, y_test
 
-A file that cannot be used raises `lavaghost.errors.DataError`, one line naming all its faults.
+A file that cannot be used raises `lavaghost.base.errors.DataError`, one line naming all its faults.
 """
 
 from pathlib import Path
 
+from lavaghost.base.errors import DataError, join_faults
 from lavaghost.datasets.channels import two_channels, unsigned
 from lavaghost.datasets.dataset import Dataset, raw_samples
 from lavaghost.datasets.digits import load_digits
@@ -17,7 +18,6 @@ from lavaghost.datasets.layout import in_python
 from lavaghost.datasets.npz import load_npz
 from lavaghost.datasets.quality import warn_of
 from lavaghost.datasets.ranges import Range, for_training, range_of, scaled_to
-from lavaghost.errors import DataError, join_faults
 
 __all__ = [
     "Dataset",

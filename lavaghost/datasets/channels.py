@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.errors import warn
 from lavaghost.datasets.dataset import Dataset
-from lavaghost.errors import warn
+from lavaghost.numbers.arithmetic import Array
 
 LINE = "x = np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1)"
 """What makes two channels, as a user would write it."""

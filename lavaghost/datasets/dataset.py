@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lavaghost.base.errors import DataError, join_faults
 from lavaghost.datasets.checks import ARRAYS, value_faults
-from lavaghost.errors import DataError, join_faults
 
 WHOLE = 1e-3
 """Raw samples all this near to integers are integers that were scaled."""

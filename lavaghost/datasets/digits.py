@@ -9,9 +9,9 @@ from importlib import resources
 
 import numpy as np
 
+from lavaghost.base.errors import DataError
 from lavaghost.datasets.dataset import Dataset, class_count
 from lavaghost.datasets.streams import describe
-from lavaghost.errors import DataError
 
 FILE = "digits.npz"
 MAX_INK = 16

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lavaghost.base.errors import DataError
+from lavaghost.base.files import open_regular
 from lavaghost.datasets.checks import value_faults
 from lavaghost.datasets.dataset import Dataset, class_count, raise_faults
 from lavaghost.datasets.streams import ByteSource, allocate, describe, pour
-from lavaghost.errors import DataError
-from lavaghost.files import open_regular
 
 UBYTE = 0x08
 ELEMENTS = {

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lavaghost.base.errors import DataError, join_faults
+from lavaghost.base.files import open_regular
 from lavaghost.datasets.checks import ARRAYS, value_faults
 from lavaghost.datasets.dataset import Dataset, class_count, raise_faults
 from lavaghost.datasets.labels import label_remedy
 from lavaghost.datasets.layout import renamed
 from lavaghost.datasets.streams import ByteSource, allocate, describe, pour
-from lavaghost.errors import DataError, join_faults
-from lavaghost.files import open_regular
 
 MAX_BYTE = 255
 # numpy itself refuses a header above 10000 bytes, but only after reading it

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from lavaghost.base.errors import warn
 from lavaghost.datasets.dataset import Dataset
 from lavaghost.datasets.ranges import range_of
-from lavaghost.errors import warn
 
 IMBALANCE = 10.0
 """Training samples of the largest class for one of the smallest, beyond which accuracy says little."""

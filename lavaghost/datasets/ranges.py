@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.errors import warn
 from lavaghost.datasets.dataset import Dataset, raise_faults, raw_samples
-from lavaghost.errors import warn
+from lavaghost.numbers.arithmetic import Array
 
 FAR = 3.0
 """Root mean square beyond which samples are far outside 0..1; that of standardised ones is 1."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lavaghost.errors import DataError
+from lavaghost.base.errors import DataError
 
 CHUNK_BYTES = 1 << 20
 # of one array as it is held in memory; full MNIST takes 0.19 GB

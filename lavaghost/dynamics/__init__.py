@@ -4,8 +4,8 @@ Nothing here owns a loop, a file or a random seed. Engines and Lava models call 
 equation of docs/theory.md stands in one place.
 """
 
-from lavaghost.dynamics.parameters import Parameters, initial_parameters
 from lavaghost.dynamics.step import State, Wiring, network_step, start_trial, wire
+from lavaghost.net.parameters import Parameters, initial_parameters
 
 __all__ = [
     "Parameters",

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.arithmetic import Array, Float
 from lavaghost.dynamics.neuron import nudge
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array, Float
 
 FLOAT32 = Float(np.float32)
 

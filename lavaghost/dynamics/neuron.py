@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from lavaghost.arithmetic import Arithmetic, Array
-from lavaghost.errors import SpecError
-from lavaghost.spec import Loss, Network
+from lavaghost.base.errors import SpecError
+from lavaghost.base.names import Loss
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Arithmetic, Array
 
 
 def rate(v_mem: Array, network: Network, k: int, arith: Arithmetic) -> Array:

@@ -19,10 +19,10 @@ and arriving messages are dropped: one trial cannot see the one before it.
 
 from typing import Any, NamedTuple
 
-from lavaghost.arithmetic import Arithmetic, Array
 from lavaghost.dynamics.neuron import nudge, rate
-from lavaghost.dynamics.parameters import Parameters
-from lavaghost.spec import Network
+from lavaghost.net.parameters import Parameters
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Arithmetic, Array
 
 
 class Wiring(NamedTuple):

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lavaghost.arithmetic import Array, gemm
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.fixed_point import output_error, respond, spare_bits, split, units
 from lavaghost.engines.trial import Trial
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array, gemm
 
 
 class Equilibrium:

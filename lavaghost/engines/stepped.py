@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lavaghost.arithmetic import Arithmetic, Array, Float
 from lavaghost.dynamics import Parameters, State, Wiring, network_step, start_trial, wire
 from lavaghost.dynamics.neuron import rate
 from lavaghost.engines.trial import Trial
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
 
 
 class Stepped:

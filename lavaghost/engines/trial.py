@@ -2,8 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
-from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters
+from lavaghost.numbers.arithmetic import Array
 
 
 class Local(NamedTuple):

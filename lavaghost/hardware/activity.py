@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.names import Code
 from lavaghost.dynamics import Parameters, State
 from lavaghost.engines.stepped import Stepped
 from lavaghost.hardware.nodes import Graph, Phase
 from lavaghost.hardware.schema import Hardware
-from lavaghost.names import Code
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
 
 PERCENTILE = 99.9
 

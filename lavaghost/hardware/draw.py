@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 
-from lavaghost.errors import SpecError
-from lavaghost.files import write_atomic
+from lavaghost.base.errors import SpecError
+from lavaghost.base.files import write_atomic
 from lavaghost.hardware.nodes import Dense
 from lavaghost.hardware.partition import core_limit
 from lavaghost.hardware.placement import Core

@@ -23,13 +23,13 @@ from pydantic import (
     model_validator,
 )
 
-from lavaghost.spec import Spec
+from lavaghost.base.spec import Spec
 
 Confidence = Literal["documented", "secondary", "unverified"]
 """`documented`: by the maker, or in code that drives the chip; `secondary`: others report it or it is derived;
 `unverified`: one source, or sources that disagree."""
 
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+TextFigure = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 MOST = 10**12
@@ -97,9 +97,9 @@ ExtraBits = Annotated[float | None, _whole(0, WIDEST, _NULL), _published("intege
 class Sourced(Spec):
     """Anything that somebody says: by whom, and how far it can be trusted."""
 
-    source: Text | None = None
+    source: TextFigure | None = None
     confidence: Confidence | None = None
-    note: Text | None = None
+    note: TextFigure | None = None
 
     def _check(self, known: bool) -> None:
         if known and (self.source is None or self.confidence is None):
@@ -112,7 +112,7 @@ class Figure(Sourced):
     """One number with its unit. `enforce: false` reports it without refusing anything because of it."""
 
     value: Number = None
-    unit: Text
+    unit: TextFigure
     enforce: bool = True
 
     @model_validator(mode="after")
@@ -126,13 +126,13 @@ class Figure(Sourced):
         return self.value if self.enforce else None
 
 
-class Count(Figure):
+class CountFigure(Figure):
     """How many there are of something."""
 
     value: Counted = None
 
 
-class Finite(Count):
+class Finite(CountFigure):
     """How many of something that cannot be unlimited."""
 
     value: Whole = None
@@ -156,7 +156,7 @@ class Figures(Sourced):
     values: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST)], ...], BeforeValidator(to_tuple), Field(max_length=4096)
     ] = ()
-    unit: Text
+    unit: TextFigure
 
     @model_validator(mode="after")
     def _known_or_not(self) -> "Figures":

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lavaghost.base.names import Code
 from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.partition import Partition
 from lavaghost.hardware.schema import Hardware
-from lavaghost.names import Code
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lavaghost.hardware.capabilities import learning, payload, weight_choices, widths_to_try
+from lavaghost.hardware.design_rules import RULES, DesignRule
 from lavaghost.hardware.findings import Case, Plan, Unknown, Violation
 from lavaghost.hardware.layers import assign, unassigned
 from lavaghost.hardware.nodes import Graph, Phase, build
@@ -23,10 +24,9 @@ from lavaghost.hardware.partition import (
     partition,
 )
 from lavaghost.hardware.placement import Core, Mapping, Slice
-from lavaghost.hardware.rules import RULES, Rule
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
 
 MOST_CORES = 1_000_000
 """Parts beyond this are counted, not made; larger than any system."""
@@ -37,14 +37,14 @@ def map_network(
     hardware: Hardware,
     phase: Phase = "inference",
     plan: Plan | None = None,
-    rules: Sequence[Rule] = RULES,
+    rules: Sequence[DesignRule] = RULES,
 ) -> Mapping:
     """Where `network` goes on `hardware`, or every reason why it does not fit."""
     plan = Plan() if plan is None else plan
     return map_graph(build(network, phase), hardware, plan, rules)
 
 
-def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Rule] = RULES) -> Mapping:
+def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[DesignRule] = RULES) -> Mapping:
     """The same for nodes that are not a ghost network."""
     whole, bits = graph, plan.weight_bits
     if never := graph.phase == "learning" and hardware.plasticity.supported.value is False:

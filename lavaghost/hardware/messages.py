@@ -6,11 +6,11 @@
 Learning always sends numbers: an error has a sign, and the local rules multiply it.
 """
 
-from lavaghost.hardware.integer import STATE_BITS
+from lavaghost.base.names import Code
+from lavaghost.engines.sigma_delta import STATE_BITS
 from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.schema import Hardware
-from lavaghost.names import Code
-from lavaghost.widths import DEFAULT
+from lavaghost.numbers.widths import DEFAULT
 
 COUNTING = ("sanafe", "netx-cuba", "nir-if")
 """Export targets that send spike counts."""

@@ -10,8 +10,8 @@ A new kind of node is a class, with one function registered in `usage.usage`.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lavaghost.names import Phase
-from lavaghost.spec import Network
+from lavaghost.base.names import Phase
+from lavaghost.net.spec import Network
 
 Role = Literal["input", "hidden", "output", "ghost", "relay"]
 Kind = Literal["feedforward", "feedback", "ghost_in", "inhibition", "partial_sum"]

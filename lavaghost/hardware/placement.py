@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from lavaghost.base.names import Code
 from lavaghost.hardware import messages
 from lavaghost.hardware.findings import Plan, Violation
 from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.partition import RESOURCES, core_limit
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
-from lavaghost.names import Code
 
 Status = Literal["fits", "fits, as far as is known", "does not fit"]
 

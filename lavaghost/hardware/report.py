@@ -13,7 +13,7 @@ from lavaghost.hardware.nodes import Graph, Phase, build
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.traffic import Traffic, traffic
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
 
 
 @dataclass(frozen=True)

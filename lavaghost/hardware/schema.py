@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lavaghost.errors import SpecError, join_faults
+from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.base.spec import Size, Spec
 from lavaghost.hardware.figures import (
     Choices,
-    Count,
+    CountFigure,
     Extra,
     Figure,
     Figures,
@@ -21,14 +22,13 @@ from lavaghost.hardware.figures import (
     Flag,
     Number,
     Sourced,
-    Text,
+    TextFigure,
     Width,
     WithUnits,
     known,
     to_tuple,
 )
-from lavaghost.spec import Size, Spec
-from lavaghost.widths import LoihiWidths
+from lavaghost.numbers.widths import LoihiWidths
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 WORDS = ("kernel_words_per_core", "neuron_words_per_core", "bias_words_per_core")
@@ -40,25 +40,25 @@ MOST_PLACES = 1_000_000
 class Limits(WithUnits):
     """What a core, and the whole system, can hold."""
 
-    cores: Count = known(Count, "cores")
-    neurons_per_core: Count = known(Count, "neurons")
-    input_axons_per_core: Count = known(Count, "axons")
-    output_axons_per_core: Count = known(Count, "axons")
-    synapses_per_core: Count = known(Count, "synapses")
-    synapse_bits_per_core: Count = known(Count, "bits")
-    trace_bits_per_core: Count = known(Count, "bits")
+    cores: CountFigure = known(CountFigure, "cores")
+    neurons_per_core: CountFigure = known(CountFigure, "neurons")
+    input_axons_per_core: CountFigure = known(CountFigure, "axons")
+    output_axons_per_core: CountFigure = known(CountFigure, "axons")
+    synapses_per_core: CountFigure = known(CountFigure, "synapses")
+    synapse_bits_per_core: CountFigure = known(CountFigure, "bits")
+    trace_bits_per_core: CountFigure = known(CountFigure, "bits")
     kernel_words_per_core: Figures = known(Figures, "words")
     neuron_words_per_core: Figures = known(Figures, "words")
     bias_words_per_core: Figures = known(Figures, "words")
-    inputs: Count = known(Count, "neurons")
-    hidden: Count = known(Count, "neurons")
-    outputs: Count = known(Count, "neurons")
-    neurons: Count = known(Count, "neurons")
-    synapses: Count = known(Count, "synapses")
-    weight_memory_bits: Count = known(Count, "bits")
-    cores_reached: Count = known(Count, "cores")
+    inputs: CountFigure = known(CountFigure, "neurons")
+    hidden: CountFigure = known(CountFigure, "neurons")
+    outputs: CountFigure = known(CountFigure, "neurons")
+    neurons: CountFigure = known(CountFigure, "neurons")
+    synapses: CountFigure = known(CountFigure, "synapses")
+    weight_memory_bits: CountFigure = known(CountFigure, "bits")
+    cores_reached: CountFigure = known(CountFigure, "cores")
     """Cores that the spikes of one neuron can go to; null asks nothing, axons say how many."""
-    hidden_neurons_reached: Count = known(Count, "neurons")
+    hidden_neurons_reached: CountFigure = known(CountFigure, "neurons")
     """Hidden neurons that one hidden neuron can reach; null asks nothing."""
     weight_bits: Choices = known(Choices, "bits")
     state_bits: Width = known(Width, "bits")
@@ -79,7 +79,7 @@ class Limits(WithUnits):
         return self
 
 
-class Memory(WithUnits):
+class SynapseMemory(WithUnits):
     """Bits of an input axon that reaches n synapses of a core.
 
     axon_blocks   blocks of `block_synapses`; a block of m takes m (weight + delay + tag + index) + `header_bits`,
@@ -107,7 +107,7 @@ class Memory(WithUnits):
         return 0 if value is None else int(value)
 
     @model_validator(mode="after")
-    def _complete(self) -> "Memory":
+    def _complete(self) -> "SynapseMemory":
         if self.formula == "axon_blocks":
             missing = [key for key in self.keys() if getattr(self, key).value is None]
             if missing:
@@ -215,7 +215,7 @@ class Mesh(WithUnits):
 class Published(Sourced):
     """A measurement by others, to be set beside an estimate."""
 
-    what: Text
+    what: TextFigure
     phase: Literal["inference", "learning"]
     layers: Annotated[tuple[Size, ...], BeforeValidator(to_tuple)] | None = None
     energy_j: Number = None
@@ -233,14 +233,14 @@ class Hardware(Spec):
     format: Literal["lavaghost.hardware"]
     version: Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
     name: Name
-    title: Text
-    sources: dict[str, Text]
+    title: TextFigure
+    sources: dict[str, TextFigure]
     layout: Literal["shared", "layer_per_core"] = "shared"
     """Whether parts of several layers may share a core, or a core holds one whole layer."""
     lava: Literal["loihi2", "cpu"] | None = None
     """What Lava calls it, where `lavaghost deploy` can use it."""
     limits: Limits = Limits()
-    memory: Memory | None = None
+    memory: SynapseMemory | None = None
     plasticity: Plasticity = Plasticity()
     widths: Widths = Widths()
     energy: Energy = Energy()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import quadratic_assignment
 
-from lavaghost.arithmetic import Array
 from lavaghost.hardware.activity import Activity
 from lavaghost.hardware.nodes import OneToOne
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Mesh
+from lavaghost.numbers.arithmetic import Array
 
 MOST_CORES = 1024
 """The matrix of all pairs is not made for more cores than this."""

@@ -14,7 +14,7 @@ from functools import singledispatch
 from typing import Any
 
 from lavaghost.hardware.nodes import Dense, Graph, OneToOne, Population
-from lavaghost.hardware.schema import Hardware, Memory
+from lavaghost.hardware.schema import Hardware, SynapseMemory
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _add(a: Any, b: Any) -> Any:
     return None if a is None or b is None else a + b
 
 
-def axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
+def axon_bits(memory: SynapseMemory, n: int, weight_bits: int) -> int:
     """Synapse memory of one input axon that reaches `n` synapses of `weight_bits`, in bits.
 
     For `axon_blocks`: each full or last block of m synapses takes m (weight + delay + tag + index) + header bits,
@@ -60,7 +60,7 @@ def axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
     return total + (_round_up(rest * each + header, word) if rest else 0)
 
 
-def least_axon_bits(memory: Memory, n: int, weight_bits: int) -> int:
+def least_axon_bits(memory: SynapseMemory, n: int, weight_bits: int) -> int:
     """A lower bound of `axon_bits`, however the `n` synapses are spread over cores."""
     if memory.formula != "axon_blocks":
         return n * weight_bits
@@ -73,7 +73,7 @@ def next_power(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
 
 
-def _block(memory: Memory, weight_bits: int) -> tuple[int, int, int, int]:
+def _block(memory: SynapseMemory, weight_bits: int) -> tuple[int, int, int, int]:
     """Synapses of a block, bits of its header, of a word, and of a synapse."""
     each = weight_bits + sum(memory.number(key) for key in ("delay_bits", "tag_bits", "index_bits"))
     return memory.number("block_synapses"), memory.number("header_bits"), memory.number("word_bits"), each

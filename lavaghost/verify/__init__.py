@@ -2,13 +2,13 @@
 
 from lavaghost.exporters.floats import raw_samples, rounding
 from lavaghost.verify.agreement import Agreement, compare, verify
-from lavaghost.verify.matrix import Cell, run_all
+from lavaghost.verify.matrix import MatrixEntry, run_all
 from lavaghost.verify.runtimes import RUNTIMES, Runtime
 
 __all__ = [
     "RUNTIMES",
     "Agreement",
-    "Cell",
+    "MatrixEntry",
     "Runtime",
     "compare",
     "raw_samples",

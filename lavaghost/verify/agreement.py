@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
-from lavaghost.errors import DataError, ExportError, LavaGhostError, join_faults
+from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_faults
 from lavaghost.exporters import Expected, Exporter, Outputs, find, sidecar
 from lavaghost.exporters.floats import raw_samples
-from lavaghost.spec import Network
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
 from lavaghost.verify import runtimes
 
 BATCH = 1000
@@ -62,7 +62,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Comparison:
     """A file, and all that is needed to judge what a runtime makes of it; samples are the first dimension.
 
     raw (samples, n_0) float32, free (samples, n_L) the network's own outputs, y (samples,) the true classes
@@ -89,11 +89,11 @@ class Case:
         return compare(self.exporter.name, runtime.name, found, expected, self.free, self.y)
 
 
-def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Case:
-    """See `Case`; `x (samples, n_0)` are scaled samples, and the file gets x / input_scale."""
+def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Comparison:
+    """See `Comparison`; `x (samples, n_0)` are scaled samples, and the file gets x / input_scale."""
     exporter, settings = origin(file, trained.network)
     raw = raw_samples(x, trained.input_scale)
-    return Case(file, trained, exporter, settings, raw, expect(exporter, trained, settings, raw), free, y)
+    return Comparison(file, trained, exporter, settings, raw, expect(exporter, trained, settings, raw), free, y)
 
 
 def verify(
@@ -138,7 +138,7 @@ def origin(file: Path, network: Network) -> tuple[Exporter, Mapping[str, Any]]:
     """The exporter that wrote `file` from a `network`, and the settings that it left. Raises `ExportError`."""
     known: sidecar.Origin | None = sidecar.read(file)
     if known is None and file.suffix.lower() == ONNX:
-        from lavaghost.exporters.onnx_origin import stated
+        from lavaghost.exporters.onnx.origin import stated
 
         known = stated(file, network)
     if known is None:

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
+from lavaghost.base.errors import ExportError, LavaGhostError, MissingError
+from lavaghost.base.files import read_regular, write_atomic
 from lavaghost.datasets import Dataset
-from lavaghost.errors import ExportError, LavaGhostError, MissingError
 from lavaghost.exporters import available, base, find
-from lavaghost.files import read_regular, write_atomic
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
 from lavaghost.verify.agreement import BATCH, Agreement, checked, prepare
 
 BEGIN, END = "<!-- matrix -->", "<!-- end -->"
 MAX_BYTES = 1 << 24
 
-Report = Callable[[int, int, str], None]
+OnEntry = Callable[[int, int, str], None]
 """Called with cells done, cells in all, and what runs next."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixEntry:
     """One target on one runtime: an agreement, or why there is none. `runtime` is "" for a target of our own."""
 
     target: str
@@ -60,9 +60,9 @@ def run_all(
     data: Dataset,
     reference: Callable[[Array], Array],
     limit: int | None = None,
-    report: Report = lambda done, total, note: None,
+    report: OnEntry = lambda done, total, note: None,
     targets: Iterable[str] | None = None,
-) -> list[Cell]:
+) -> list[MatrixEntry]:
     """Export `trained` to every target, and run each on all its runtimes with the test set of `data`.
 
     Nothing that goes wrong with one cell keeps the others from being filled. Raises `DataError` if the data do
@@ -72,7 +72,7 @@ def run_all(
     free = np.concatenate([np.asarray(reference(x[i : i + BATCH])) for i in range(0, len(x), BATCH)])
     named = {target: _runtimes(target) for target in (available() if targets is None else targets)}
     total = sum(len(found) for found in named.values())
-    cells: list[Cell] = []
+    cells: list[MatrixEntry] = []
     with tempfile.TemporaryDirectory(prefix="lavaghost-") as folder:
         for target, runtimes in named.items():
             case = None
@@ -90,7 +90,7 @@ def run_all(
                     )
                 except LavaGhostError as error:
                     found, reason, missing = None, str(error), isinstance(error, MissingError)
-                cells.append(Cell(target, runtime, found, reason, missing, time.perf_counter() - start))
+                cells.append(MatrixEntry(target, runtime, found, reason, missing, time.perf_counter() - start))
     report(total, total, "")
     return cells
 
@@ -102,7 +102,7 @@ def _runtimes(target: str) -> Sequence[str]:
         return ("",)
 
 
-def notes(cells: Sequence[Cell]) -> list[str]:
+def notes(cells: Sequence[MatrixEntry]) -> list[str]:
     """Each reason once, after the cells that it is for."""
     where: dict[str, list[str]] = {}
     for cell in cells:
@@ -112,7 +112,7 @@ def notes(cells: Sequence[Cell]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in where.items()]
 
 
-def families(cells: Sequence[Cell]) -> list[list[str]]:
+def families(cells: Sequence[MatrixEntry]) -> list[list[str]]:
     """Targets that share runtimes, directly or by way of others; one without a runtime is in none."""
     found: list[list[str]] = []
     runs: dict[str, set[str]] = {}
@@ -126,7 +126,7 @@ def families(cells: Sequence[Cell]) -> list[list[str]]:
     return found
 
 
-def markdown(cells: Sequence[Cell], title: str) -> str:
+def markdown(cells: Sequence[MatrixEntry], title: str) -> str:
     """The matrix as Markdown: a table for each family, a row for each target, the reasons below.
 
     The columns are the runtimes that some target of the family names; a dash stands where another one does not.

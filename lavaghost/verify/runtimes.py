@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.arithmetic import Array
-from lavaghost.errors import ExportError, MissingError, join_faults
+from lavaghost.base.errors import ExportError, MissingError, join_faults
 from lavaghost.exporters import Exporter, Outputs
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
 
 FOLDER = Path(__file__).with_name("programs")
 TIMEOUT_S = 900.0
@@ -111,7 +111,7 @@ def run(
     Raises `ExportError` or `MissingError`.
     """
     if runtime.script is None:
-        from lavaghost.exporters.run_onnx import run as run_onnx
+        from lavaghost.exporters.onnx.run_onnx import run as run_onnx
 
         return run_onnx(file, raw, network)
     uv = find_uv(runtime.name)
@@ -127,7 +127,7 @@ def run(
 
 def _checked_copy(file: Path, network: Network, folder: Path) -> Path:
     """The bytes that were checked, where nobody changes them: a file may come from anywhere."""
-    from lavaghost.exporters.run_onnx import read_checked
+    from lavaghost.exporters.onnx.run_onnx import read_checked
 
     copy = folder / "model.onnx"
     copy.write_bytes(read_checked(file, network))

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lavaghost import files
+from lavaghost.base import files
+from lavaghost.base.errors import ExportError, OutputError
+from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import ExportError, OutputError
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
-from lavaghost.spec import Learning, Network, Spec, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import RUNTIMES
 
 pytestmark = pytest.mark.parametrize("name", available())

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from lavaghost.hardware.config import available, load
+from lavaghost.hardware.catalogue import available, load
 from lavaghost.hardware.findings import Plan, Violation
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.messages import Code, bits_needed
 from lavaghost.hardware.nodes import build
 from lavaghost.hardware.report import make
 from lavaghost.hardware.schema import Hardware
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
 from tests.chips import with_limits
 
 CHIPS = available()

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lavaghost.errors import SpecError
-from lavaghost.hardware.config import parse
-from lavaghost.hardware.figures import Choices, Count, Extra, Figure, Figures, Finite, Width
-from lavaghost.hardware.schema import Energy, Hardware, Latency, Limits, Memory, Mesh, Plasticity, Widths
+from lavaghost.base.errors import SpecError
+from lavaghost.hardware.catalogue import parse
+from lavaghost.hardware.figures import Choices, CountFigure, Extra, Figure, Figures, Finite, Width
+from lavaghost.hardware.schema import Energy, Hardware, Latency, Limits, Mesh, Plasticity, SynapseMemory, Widths
 
 SECTIONS = {
     "limits": Limits,
-    "memory": Memory,
+    "memory": SynapseMemory,
     "plasticity": Plasticity,
     "widths": Widths,
     "energy": Energy,
@@ -27,7 +27,7 @@ FIGURES = {
     for key, field in model.model_fields.items()
     if isinstance(field.default, Figure | Figures)
 }
-COUNTS = {path: f for path, f in FIGURES.items() if isinstance(f, Count | Width | Extra | Figures)}
+COUNTS = {path: f for path, f in FIGURES.items() if isinstance(f, CountFigure | Width | Extra | Figures)}
 NEVER = (-1, 0.5, 13.5, True, math.nan, math.inf, -math.inf, "3", "nan", [3], {"a": 1}, 10**13, 1e30)
 
 
@@ -71,7 +71,7 @@ def test_a_good_count_is_taken(path: str) -> None:
     if not isinstance(COUNTS[path], Figures):
         figure = getattr(getattr(parse(made({path: 3.0}), "odd.yaml"), section), key)
         assert (figure.value, type(figure.value)) == (3, int)
-        if isinstance(COUNTS[path], Count) and not isinstance(COUNTS[path], Finite):
+        if isinstance(COUNTS[path], CountFigure) and not isinstance(COUNTS[path], Finite):
             assert parse(made({path: "unlimited"}), "odd.yaml")
         else:
             with pytest.raises(SpecError, match=re.escape(path)):

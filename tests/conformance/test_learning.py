@@ -10,18 +10,18 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pytest
 
-from lavaghost import spec
-from lavaghost.arithmetic import Array
+from lavaghost.base.errors import SpecError
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Trial
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
-from lavaghost.learning.diagnostics import cosine
-from lavaghost.learning.methods import make_method
-from lavaghost.learning.optimiser import Momentum
-from lavaghost.learning.rules import RULES, Rule
-from lavaghost.spec import Learning, check_together
+from lavaghost.methods.ghost.rules import RULES, Rule
+from lavaghost.methods.methods import make_method
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net import spec
+from lavaghost.net.spec import Learning, check_together
+from lavaghost.numbers.arithmetic import Array
+from lavaghost.train.diagnostics import cosine
 from tests import tolerances
 from tests.strategies import Problem, descent, fast, loss, problem
 
@@ -86,7 +86,7 @@ def updates(p: Problem, rule: Rule, trial: Trial) -> list[Array]:
 
 def test_there_is_a_case_for_every_mechanism_and_rule():
     assert {case.mechanism for case in CASES} == set(MECHANISMS)
-    assert {case.rule.name for case in CASES} == set(RULES) == set(get_args(spec.Rule))
+    assert {case.rule.name for case in CASES} == set(RULES) == set(get_args(spec.RuleName))
 
 
 @pytest.mark.parametrize(("mechanism", "rule"), list(product(MECHANISMS, RULES.values())))

@@ -4,8 +4,8 @@ import json
 import random
 import struct
 
-from lavaghost.files import sha256
-from lavaghost.manifest import MAX_BYTES, SEAL
+from lavaghost.base.files import sha256
+from lavaghost.model.manifest import MAX_BYTES, SEAL
 from tests.fuzz.forge import FLOATS, INTEGERS, PATHS
 from tests.fuzz.mutate import damaged, trained_network
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
-from lavaghost.exporters.import_constants import CONSTANTS
-from lavaghost.exporters.import_nodes import OPERATIONS
+from lavaghost.exporters.onnx_import.constants import CONSTANTS
+from lavaghost.exporters.onnx_import.node_reading import OPERATIONS
 
 FOREIGN = (
     "Loop",

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available, export, find
-from lavaghost.exporters.to_onnx import graph
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx.inference import graph
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 from tests.fuzz.forge import FORGERIES
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"

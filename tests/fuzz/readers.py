@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.checkpoint import FILE_NAME, identity, load_checkpoint, save_checkpoint
+from lavaghost.base.errors import SpecError
 from lavaghost.cli import run
 from lavaghost.cli.console import HIDDEN
-from lavaghost.config import read_config
 from lavaghost.datasets import load
-from lavaghost.errors import SpecError
-from lavaghost.hardware.config import load as load_chip
-from lavaghost.learning.optimiser import Momentum
-from lavaghost.spec import Learning
+from lavaghost.hardware.catalogue import load as load_chip
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net.spec import Learning
+from lavaghost.run.config import read_config
+from lavaghost.train.checkpoint import FILE_NAME, identity, load_checkpoint, save_checkpoint
 from tests.fuzz.bundles import forged_lines
 from tests.fuzz.forge import INTEGERS
 from tests.fuzz.mutate import OURS, damaged

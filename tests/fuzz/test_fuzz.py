@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lavaghost.errors import LavaGhostError
+from lavaghost.base.errors import LavaGhostError
 from tests.fuzz import __main__ as program
 from tests.fuzz import bundles, worker
 from tests.fuzz.worker import TARGETS, Target

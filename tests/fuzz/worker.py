@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavaghost.errors import ExportError, LavaGhostError
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.exporters.onnx_origin import stated
-from lavaghost.exporters.run_onnx import run
-from lavaghost.trained import TrainedNetwork
+from lavaghost.base.errors import ExportError, LavaGhostError
+from lavaghost.exporters.onnx.origin import stated
+from lavaghost.exporters.onnx.run_onnx import run
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.model.trained import TrainedNetwork
 from tests.fuzz import bundles, mutate, readers
 
 EXTRA_BYTES = 1 << 30

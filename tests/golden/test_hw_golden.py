@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from lavaghost.hardware.config import load
+from lavaghost.hardware.catalogue import load
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.nodes import Dense
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.report import make
 from lavaghost.hardware.usage import axon_bits, usage
-from lavaghost.spec import Network, Schedule
+from lavaghost.net.spec import Network, Schedule
 from tests.chips import learning_loihi1, with_limits
 
 LOIHI1 = load("loihi1")

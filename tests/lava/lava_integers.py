@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from lava_leaks import HANGING_S
 
-from lavaghost.lava_backend.phases import Clock
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.proc.io.process import TeachingSource
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.session import Session, configuration
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_online import IntegerCourse
-from lavaghost.learning.integer_spec import (
+from lavaghost.lava.phases import Clock
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.processes.io.sources import TeachingSource
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.session import Session, configuration
+from lavaghost.net.spec import Network, Schedule
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.integer_course import IntegerCourse
+from lavaghost.online.integers.settings import (
     IntegerLearning,
     default_formats,
 )
-from lavaghost.spec import Network, Schedule
-from lavaghost.widths import DEFAULT
 
 SAMPLES = np.random.default_rng(0).random((4, 12))
 LABELS = np.array([2, 0, 3, 1])
@@ -43,7 +43,7 @@ def course_of(net: Network, rule: Any, rounding: Any = "independent") -> Integer
     return IntegerCourse(net, learning, default_formats(net), DEFAULT, PER_EPOCH)
 
 
-def integers_of(course: IntegerCourse) -> IntegerNetwork:
+def integers_of(course: IntegerCourse) -> CompiledNetwork:
     """Initial integers, with biases and weights near their limits, so that edges are met."""
     net, formats = course.network, course.formats
     params = initial_integers(net, 1, formats, DEFAULT)
@@ -53,12 +53,12 @@ def integers_of(course: IntegerCourse) -> IntegerNetwork:
     weights = tuple(w.copy() for w in params.weights)
     for w, s in zip(weights, scale, strict=True):
         w[0, :3], w[1, :3] = 254 * s, -256 * s
-    return IntegerNetwork(net, formats, DEFAULT, params._replace(weights=weights, biases=biases), 7)
+    return CompiledNetwork(net, formats, DEFAULT, params._replace(weights=weights, biases=biases), 7)
 
 
 @contextmanager
 def taught(
-    integers: IntegerNetwork, course: IntegerCourse | None, model: str, **fields: Any
+    integers: CompiledNetwork, course: IntegerCourse | None, model: str, **fields: Any
 ) -> Iterator[tuple[Session, Any]]:
     """A session in which the network is taught the four samples, one trial each, and its process."""
     net, arith = integers.network, integers.arith

@@ -8,15 +8,15 @@ import numpy as np
 from lava_leaks import HANGING_S
 
 from lavaghost.dynamics import Parameters, State, initial_parameters
-from lavaghost.lava_backend.phases import Clock
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.proc.io.process import TeachingSource
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.session import Session, configuration
-from lavaghost.learning.ghosts import OnlineGhosts
-from lavaghost.learning.online import Course, course
-from lavaghost.learning.rules import Rule
-from lavaghost.spec import Ghosts, Learning, Network, Schedule
+from lavaghost.lava.phases import Clock
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.processes.io.sources import TeachingSource
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.session import Session, configuration
+from lavaghost.methods.ghost.plasticity import OnlineGhosts
+from lavaghost.methods.ghost.rules import Rule
+from lavaghost.net.spec import Learning, Network, Plasticity, Schedule
+from lavaghost.online.course import Course, course
 
 PAIRS = [
     ("duplicate", "temporal"),
@@ -64,7 +64,7 @@ def plan(net: Network, rule: Any, eta: float = 2.0**-6, pretrain: int = 1, **fie
         momentum=0.0,
         weight_decay=0.0,
         eta=eta,
-        ghosts=Ghosts(pretrain_batches=pretrain),
+        ghosts=Plasticity(pretrain_batches=pretrain),
         **fields,
     )
     ghosts = OnlineGhosts(2.0**-5, 2.0**-6) if net.mechanism == "learned" else None

@@ -7,16 +7,16 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import LavaError, MissingError, SpecError
 from lavaghost.cli.hardware import deploy_command, map_command
 from lavaghost.datasets import load as load_data
-from lavaghost.errors import LavaError, MissingError, SpecError
-from lavaghost.hardware.config import load
-from lavaghost.hardware.integer import IntegerNetwork, reference
-from lavaghost.lava_backend import deploy as module
-from lavaghost.lava_backend.deploy import build, missing_extension, refuse_python_models, require_target, run
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
-from lavaghost.training import train
+from lavaghost.engines.sigma_delta import SigmaDelta, reference
+from lavaghost.hardware.catalogue import load
+from lavaghost.lava import deploy as module
+from lavaghost.lava.deploy import build, missing_extension, refuse_python_models, require_target, run
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.train.loop import train
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -31,12 +31,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(trained.save(tmp_path_factory.mktemp("deploy")))
 
 
-def made(layers: tuple[int, ...], shifts: tuple[int, ...]) -> IntegerNetwork:
+def made(layers: tuple[int, ...], shifts: tuple[int, ...]) -> SigmaDelta:
     rng = np.random.default_rng(0)
     pairs = list(itertools.pairwise(layers))
     weights = tuple(2 * rng.integers(-127, 128, (b, a)).astype(np.int32) for a, b in pairs)
     biases = tuple(rng.integers(-9000, 9000, b).astype(np.int32) for _, b in pairs)
-    return IntegerNetwork(weights, biases, shifts, (1.0,) * len(layers))
+    return SigmaDelta(weights, biases, shifts, (1.0,) * len(layers))
 
 
 @pytest.mark.parametrize(("layers", "shifts"), [((5, 7, 4), (0, 0)), ((6, 9, 8, 5), (3, 8, 7))])
@@ -109,13 +109,13 @@ def test_an_incomplete_extension_is_no_way_to_the_cpu(model: str, monkeypatch) -
 def test_python_models_are_refused() -> None:
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    from lavaghost.lava_backend.quiet import quiet
+    from lavaghost.lava.quiet import quiet
 
     with quiet():
         _, _, chain = build(made((3, 4, 2), (0, 0)))
         with pytest.raises(LavaError, match="would run on the CPU"):
             refuse_python_models(chain)
-        from lavaghost.lava_backend.session import Session
+        from lavaghost.lava.session import Session
 
         with Session(chain[0], Loihi2SimCfg(select_tag="fixed_pt")), pytest.raises(LavaError, match="CPU"):
             refuse_python_models(chain)

@@ -18,12 +18,12 @@ from lava.magma.core.process.process import ProcessServer
 from lava_leaks import HANGING_S, lava_children, open_files
 from lava_networks import SAMPLES, network, parameters, plan, taught
 
-from lavaghost.errors import LavaError
-from lavaghost.lava_backend.proc.ghost.process import ghost_network
-from lavaghost.lava_backend.proc.io.process import SampleSource
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.session import Session, configuration
-from lavaghost.learning.rules import Rule
+from lavaghost.base.errors import LavaError
+from lavaghost.lava.processes.ghost.ghost_network import ghost_network
+from lavaghost.lava.processes.io.sources import SampleSource
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.session import Session, configuration
+from lavaghost.methods.ghost.rules import Rule
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -111,8 +111,8 @@ HOST = """
     import sys
     from pathlib import Path
     from lavaghost.datasets import load
-    from lavaghost.lava_backend import train
-    from lavaghost.spec import Learning, Network, Schedule
+    from lavaghost.lava import learn as train
+    from lavaghost.net.spec import Learning, Network, Schedule
     net = Network(layers=(64, 8, 10), schedule=Schedule(t_free_steps=3, t_nudge_steps=2))
     learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, epochs=1000)
     try:

@@ -8,21 +8,21 @@ from lava_integers import LABELS, SAMPLES, course_of, integers_of, network, taug
 from lava_leaks import HANGING_S
 from lava_networks import KINDS, PAIRS, same_state
 
+from lavaghost.base.errors import SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
-from lavaghost.integer_training import train_integers
-from lavaghost.lava_backend import train_integers as train_on_lava
-from lavaghost.lava_backend.exports import read_record, unflat
-from lavaghost.lava_backend.runner import evaluate
-from lavaghost.learning.integer_spec import (
+from lavaghost.lava import train_integers as train_on_lava
+from lavaghost.lava.runner import evaluate
+from lavaghost.lava.vectors import read_record, unflat
+from lavaghost.net.spec import Network
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import LoihiWidths
+from lavaghost.online.integers.settings import (
     IntegerLearning,
     default_formats,
     suited,
 )
-from lavaghost.loihi import Loihi
-from lavaghost.spec import Network
-from lavaghost.widths import LoihiWidths
+from lavaghost.train.integer_loop import train_integers
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

@@ -9,12 +9,12 @@ from lava_leaks import HANGING_S
 
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava_backend import LavaRun, evaluate
-from lavaghost.lava_backend.proc.ghost.process import CLASSES, MAX_HIDDEN, ghost_network
-from lavaghost.lava_backend.proc.io.process import SampleSource
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.session import Session
-from lavaghost.spec import Network, Schedule
+from lavaghost.lava import LavaRun, evaluate
+from lavaghost.lava.processes.ghost.ghost_network import CLASSES, MAX_HIDDEN, ghost_network
+from lavaghost.lava.processes.io.sources import SampleSource
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.session import Session
+from lavaghost.net.spec import Network, Schedule
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

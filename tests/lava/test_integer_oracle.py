@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost.learning.integer import (
+from lavaghost.numbers.widths import LoihiWidths
+from lavaghost.online.integers.kernels import learn_columns, learn_rows
+from lavaghost.online.integers.settings import (
+    IntegerLearning,
+)
+from lavaghost.online.integers.update import (
     pre_trace,
     rule_of,
     updated,
 )
-from lavaghost.learning.integer_kernels import learn_columns, learn_rows
-from lavaghost.learning.integer_spec import (
-    IntegerLearning,
-)
-from lavaghost.widths import LoihiWidths
 
 pytestmark = [pytest.mark.lava]
 
@@ -169,8 +169,8 @@ def test_lavas_leaky_integrator_decays_as_ours():
     """`sign(z) (|z| keep >> 12)`: the current of `PyLifModelBitAcc`, whose decay constant is one less than ours."""
     from lava.proc.lif.models import PyLifModelBitAcc
 
-    from lavaghost.loihi import Loihi
-    from lavaghost.widths import Formats
+    from lavaghost.numbers.loihi import Loihi
+    from lavaghost.numbers.widths import Formats
 
     arith = Loihi(Formats((7, 6), (8,)))
     rng = np.random.default_rng(0)

@@ -11,10 +11,10 @@ from lava_networks import KINDS, PAIRS, SAMPLES, TARGETS, network, parameters, p
 
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava_backend.exports import read_record, unflat
-from lavaghost.lava_backend.session import Session
-from lavaghost.learning.online import online_epoch
-from lavaghost.learning.rules import Rule
+from lavaghost.lava.session import Session
+from lavaghost.lava.vectors import read_record, unflat
+from lavaghost.methods.ghost.rules import Rule
+from lavaghost.online.course import online_epoch
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from lava.magma.core.learning.learning_rule import Loihi3FLearningRule
 
-from lavaghost.errors import SpecError
-from lavaghost.lava_backend.rules import Product, compile_rule, learning_rule, literal, split_step
+from lavaghost.base.errors import SpecError
+from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, literal, split_step
 
 pytestmark = [pytest.mark.lava]
 

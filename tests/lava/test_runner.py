@@ -6,11 +6,11 @@ import signal
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import LavaError, SpecError
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import LavaError, SpecError
-from lavaghost.lava_backend import evaluate, runner
-from lavaghost.lava_backend.runner import default_timeout_s
-from lavaghost.spec import Network, Schedule
+from lavaghost.lava import evaluate, runner
+from lavaghost.lava.runner import default_timeout_s
+from lavaghost.net.spec import Network, Schedule
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

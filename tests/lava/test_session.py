@@ -17,10 +17,10 @@ from lava.magma.core.process.process import ProcessServer
 from lava_faults.process import Receiver, Sender, Unmodelled
 from lava_leaks import HANGING_S, lava_children, open_files
 
-from lavaghost.errors import LavaError, SpecError
-from lavaghost.lava_backend.quiet import quiet
-from lavaghost.lava_backend.runtime import WatchedRuntime
-from lavaghost.lava_backend.session import Session
+from lavaghost.base.errors import LavaError, SpecError
+from lavaghost.lava.quiet import quiet
+from lavaghost.lava.runtime import WatchedRuntime
+from lavaghost.lava.session import Session
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -192,12 +192,12 @@ def test_cycles_leak_nothing():
 
 HOST = """
     import sys
-    from lavaghost.lava_backend import require_lava
+    from lavaghost.lava import require_lava
     require_lava()
     sys.path.insert(0, sys.argv[1])
     from lava_faults.process import Sender
     from lava_leaks import lava_children
-    from lavaghost.lava_backend.session import Session
+    from lavaghost.lava.session import Session
     with Session(Sender(fault="slow")) as session:
         print(*(child.pid for child in lava_children()), flush=True)
         session.run(100, timeout_s=600)

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost import training
+from lavaghost.base.errors import DivergedError, LavaError, SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.errors import DivergedError, LavaError, SpecError
-from lavaghost.lava_backend import evaluate, train
-from lavaghost.learning.ghosts import OnlineGhosts
-from lavaghost.learning.online import course, online_epoch
-from lavaghost.plots import layer_record
-from lavaghost.spec import Ghosts, Learning, Network, Schedule
+from lavaghost.lava import evaluate
+from lavaghost.lava.learn import train
+from lavaghost.methods.ghost.plasticity import OnlineGhosts
+from lavaghost.net.spec import Learning, Network, Plasticity, Schedule
+from lavaghost.online.course import course, online_epoch
+from lavaghost.run.plots import layer_record
+from lavaghost.train import loop as training
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -102,7 +103,7 @@ def test_digits_are_learned_as_well_as_at_equilibrium(digits):
 
 def test_learned_ghosts_pretrain_and_then_follow(digits):
     net = network(mechanism="learned", feedback="random")
-    learning = online(rule="temporal", ghosts=Ghosts(pretrain_batches=10))
+    learning = online(rule="temporal", ghosts=Plasticity(pretrain_batches=10))
     ghosts = OnlineGhosts(2.0**-7, 2.0**-8)
     progress: list[tuple[int, int]] = []
     run = train(

@@ -8,11 +8,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lavaghost.base.errors import ModelFileError
+from lavaghost.base.files import sha256
+from lavaghost.base.spec import parse
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import ModelFileError
-from lavaghost.files import sha256
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 
 SETTINGS = settings(max_examples=150, deadline=None)
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from lavaghost.base.errors import DataError
 from lavaghost.datasets import Dataset, load, load_idx, load_npz
 from lavaghost.datasets.checks import ARRAYS
-from lavaghost.errors import DataError
 
 FILES = {
     "x_train": "train-images-idx3-ubyte",

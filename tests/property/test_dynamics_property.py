@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.fixed_point import respond, split
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
+from lavaghost.numbers.arithmetic import Array
 from tests.strategies import fast, forward, networks, parameters, samples, seeds
 
 DTYPES = st.sampled_from([np.float32, np.float64])

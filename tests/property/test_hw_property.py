@@ -7,14 +7,14 @@ from collections import Counter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lavaghost.hardware.config import load
+from lavaghost.hardware.catalogue import load
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.nodes import Connection, Dense, OneToOne, build
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage, usage
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
 from tests.chips import learning_loihi1
 
 LOIHI1 = load("loihi1")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.base.errors import ExportError
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from tests.strategies import seeds
 from tests.unit.onnx_graphs import exact
 

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import export
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.pipeline import import_network
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.run.pipeline import import_network
 from lavaghost.verify import rounding
 from tests.strategies import networks, seeds
 

@@ -5,12 +5,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lavaghost.dynamics import Parameters
-from lavaghost.dynamics.parameters import shapes
-from lavaghost.engines.rounding import RoundingBound
 from lavaghost.engines.stepped import Stepped
-from lavaghost.loihi import Loihi, shifted
-from lavaghost.spec import Network, Schedule
-from lavaghost.widths import Formats, LoihiWidths
+from lavaghost.net.parameters import shapes
+from lavaghost.net.spec import Network, Schedule
+from lavaghost.numbers.bound import RoundingBound
+from lavaghost.numbers.loihi import Loihi, shifted
+from lavaghost.numbers.widths import Formats, LoihiWidths
 
 REAL = 1e-10
 """Rounding of the reference itself: some hundred additions of numbers below 10^5 in double precision."""

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.model.trained import TrainedNetwork
 from lavaghost.verify import rounding
 
 RNG = np.random.default_rng(0)

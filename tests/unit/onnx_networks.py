@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import base, find
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, verify
 
 TARGETS = ["onnx", "onnx-int", "onnx-qdq", "onnx-settle"]

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lavaghost.arithmetic import Array, Float, add_scaled, gemm
+from lavaghost.numbers.arithmetic import Array, Float, add_scaled, gemm
 from tests.tolerances import gamma
 
 DTYPES = [np.float32, np.float64]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lavaghost.checkpoint import FILE_NAME, Checkpoint, identity, load_checkpoint, save_checkpoint
+from lavaghost.base.errors import ModelFileError, OutputError
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import ModelFileError, OutputError
-from lavaghost.learning.optimiser import Factors, Momentum
-from lavaghost.spec import Learning, Network
+from lavaghost.methods.optimiser import Factors, Momentum
+from lavaghost.net.spec import Learning, Network
+from lavaghost.train.checkpoint import FILE_NAME, Checkpoint, identity, load_checkpoint, save_checkpoint
 
 NETWORK = Network(layers=(5, 4, 3), mechanism="learned", feedback="random")
 LEARNING = Learning(rule="temporal", epochs=7)

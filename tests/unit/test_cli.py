@@ -111,7 +111,7 @@ def test_a_broken_exporter_is_listed_with_its_reason(
 ) -> None:
     """Somebody else's fault does not hide our own formats."""
     points = [
-        EntryPoint("onnx", "lavaghost.exporters.to_onnx:exporter", base.GROUP),
+        EntryPoint("onnx", "lavaghost.exporters.onnx.inference:exporter", base.GROUP),
         EntryPoint("gone", "no_such_package:exporter", base.GROUP),
     ]
     monkeypatch.setattr(base, "entry_points", lambda group: EntryPoints(points))
@@ -341,7 +341,7 @@ def test_internal_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pyte
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("lavaghost.trained.TrainedNetwork.load", broken)
+    monkeypatch.setattr("lavaghost.model.trained.TrainedNetwork.load", broken)
     assert run(["info", "x"]) == 1
     err = capfd.readouterr().err
     assert "ZeroDivisionError" in err
@@ -354,7 +354,7 @@ def test_interrupt_keeps_the_checkpoint(tmp_path: Path) -> None:
     arguments = ["train", "--dataset", "digits", "--layers", "64", "--epochs", "4", "--no-diagnostics"]
     code = """
 import os, signal, sys
-from lavaghost import training
+from lavaghost.train import loop as training
 from lavaghost.cli import main
 
 save = training.save_checkpoint

@@ -8,20 +8,20 @@ import pytest
 from numba.core import caching
 
 from lavaghost.cli.console import bar
-from lavaghost.engines.compiled import LOG, compiled, digest_of, said
-from lavaghost.engines.integer_memory import LINE, laid_out
-from lavaghost.learning.integer_kernels import perform
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_probe import probe
-from lavaghost.learning.integer_spec import IntegerLearning, default_formats, suited
-from lavaghost.spec import Network
-from lavaghost.widths import DEFAULT
+from lavaghost.engines.compiled.memory import LINE, laid_out
+from lavaghost.engines.compiled.toolchain import LOG, compiled, digest_of, said
+from lavaghost.net.spec import Network
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.kernels import perform
+from lavaghost.online.integers.probe import probe
+from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
 
 
 def use(network: Network) -> None:
     """All that is done with the compiled loops."""
     formats = default_formats(network)
-    integers = IntegerNetwork(
+    integers = CompiledNetwork(
         network, formats, DEFAULT, initial_integers(network, 0, formats, DEFAULT), seed=2**40
     )
     x = integers.spikes(integers.arith.input(np.random.default_rng(0).random((3, network.layers[0]))))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from lavaghost.base.errors import LavaGhostWarning, warn
 from lavaghost.cli import console, run
 from lavaghost.cli.commands import cli
 from lavaghost.cli.console import HIDDEN, literal
-from lavaghost.errors import LavaGhostWarning, warn
 
 HOSTILE = "a\x1b[31mred\x07 [bold]b[/x] \u202eabc \x9b2J \r\n\t \x7f :smile:"
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import DataError
 from lavaghost.datasets import Dataset, digits, load, streams
 from lavaghost.datasets.checks import ARRAYS
-from lavaghost.errors import DataError
 
 FILES = {
     "x_train": "train-images-idx3-ubyte",

@@ -6,22 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost.config import read_config
+from lavaghost.base.errors import DivergedError, LavaGhostWarning, SpecError
 from lavaghost.datasets import load_digits
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.dynamics.fixed_point import restoring_bits, restoring_gain, units
 from lavaghost.engines import equilibrium
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import DivergedError, LavaGhostWarning, SpecError
-from lavaghost.learning.depth import check_depth, settled_share, steps_needed
-from lavaghost.learning.diagnostics import diagnose
-from lavaghost.learning.divergence import advice, named
-from lavaghost.learning.integer_spec import IntegerLearning, check_integer, default_formats, suited
-from lavaghost.learning.rules import RULES
-from lavaghost.spec import Ghosts, Learning, Network, Schedule, usual_eta
-from lavaghost.training import check_finite, train
-from lavaghost.widths import DEFAULT
+from lavaghost.methods.ghost.depth import check_depth, settled_share, steps_needed
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.net.spec import Learning, Network, Plasticity, Schedule, usual_eta
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.settings import IntegerLearning, check_integer, default_formats, suited
+from lavaghost.run.config import read_config
+from lavaghost.train.diagnostics import diagnose
+from lavaghost.train.divergence import advice, named
+from lavaghost.train.loop import check_finite, train
 from tests.strategies import descent, problem
 
 FLOAT32 = np.dtype(np.float32)
@@ -243,6 +243,6 @@ def test_divergence_names_the_loop_where_it_is_open():
 
 def test_divergence_in_pretraining_names_the_ghosts_steps():
     network = Network(layers=(64, 20, 10), mechanism="learned")
-    learning = Learning(rule="temporal", ghosts=Ghosts(mu=60.0, mu_inhibition=50.0))
+    learning = Learning(rule="temporal", ghosts=Plasticity(mu=60.0, mu_inhibition=50.0))
     with pytest.raises(DivergedError, match=r"pre-training: ghost_.*lower the ghosts' steps, .*mu \(60\)"):
         train(network, learning, load_digits())

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from lavaghost.dynamics import Parameters
-from lavaghost.learning.diagnostics import (
+from lavaghost.methods.ghost.rules import TEMPORAL
+from lavaghost.methods.methods import make_engine
+from lavaghost.methods.optimiser import Factors
+from lavaghost.net.spec import Learning, Network
+from lavaghost.train.diagnostics import (
     backprop_gradient,
     cosine,
     cosines,
@@ -14,10 +18,6 @@ from lavaghost.learning.diagnostics import (
     norms,
     residuals,
 )
-from lavaghost.learning.methods import make_engine
-from lavaghost.learning.optimiser import Factors
-from lavaghost.learning.rules import TEMPORAL
-from lavaghost.spec import Learning, Network
 from tests import tolerances
 from tests.strategies import Problem, descent, distance, fast, problem
 

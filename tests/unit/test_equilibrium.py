@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lavaghost.arithmetic import Array
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Trial
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.learning.diagnostics import loop_gain
-from lavaghost.learning.rules import RULES
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.numbers.arithmetic import Array
+from lavaghost.train.diagnostics import loop_gain
 from tests import tolerances
 from tests.strategies import Problem, descent, distance, forward, parameters, problem, samples, slope
 

@@ -13,8 +13,10 @@ import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lavaghost.base.errors import DataError, ExportError, MissingError, OutputError, SpecError
+from lavaghost.base.files import write_atomic
+from lavaghost.base.spec import Spec, parse
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import DataError, ExportError, MissingError, OutputError, SpecError
 from lavaghost.exporters import (
     ELEMENTS,
     Carried,
@@ -30,10 +32,9 @@ from lavaghost.exporters import (
     sidecar,
 )
 from lavaghost.exporters.floats import float_expected, rounding
-from lavaghost.exporters.to_onnx import graph
-from lavaghost.files import write_atomic
-from lavaghost.spec import Learning, Network, Spec, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx.inference import graph
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, compare, raw_samples, verify
 
 ort = pytest.importorskip("onnxruntime")
@@ -130,11 +131,11 @@ def test_an_unknown_name_lists_the_known():
 def test_a_broken_one_is_named_and_harms_no_other(monkeypatch):
     registered(
         monkeypatch,
-        onnx="lavaghost.exporters.to_onnx:exporter",
+        onnx="lavaghost.exporters.onnx.inference:exporter",
         gone="no_such_package.at_all:exporter",
-        absent="lavaghost.errors:nothing",
-        number="lavaghost.manifest:MAX_BYTES",
-        kind="lavaghost.exporters.to_onnx:OnnxExporter",
+        absent="lavaghost.base.errors:nothing",
+        number="lavaghost.model.manifest:MAX_BYTES",
+        kind="lavaghost.exporters.onnx.inference:OnnxExporter",
         twice__a="a:x",
         twice__b="b:x",
     )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lavaghost.config import read_config
+from lavaghost.base.errors import DataError, ExportError, ModelFileError, OutputError, SpecError
+from lavaghost.base.files import LOCK_NAME, locked, open_regular, read_regular, write_atomic
+from lavaghost.base.strict_yaml import read as read_yaml
 from lavaghost.datasets import load
-from lavaghost.errors import DataError, ExportError, ModelFileError, OutputError, SpecError
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.files import LOCK_NAME, locked, open_regular, read_regular, write_atomic
-from lavaghost.hardware.config import load as load_hardware
-from lavaghost.strict_yaml import read as read_yaml
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.hardware.catalogue import load as load_hardware
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.run.config import read_config
 
 READERS = {
     "run.yaml": (lambda path: read_config(path, {}), SpecError),
@@ -62,8 +62,8 @@ def test_what_is_no_regular_file_is_refused_at_once(no_file, name):
 
 
 def test_a_checkpoint_and_weights_that_are_pipes_are_refused(tmp_path, digits):
-    from lavaghost.spec import Learning, Network
-    from lavaghost.training import train
+    from lavaghost.net.spec import Learning, Network
+    from lavaghost.train.loop import train
 
     os.mkfifo(tmp_path / "checkpoint.safetensors")
     with pytest.raises(ModelFileError, match="regular"):
@@ -127,7 +127,7 @@ def test_a_configuration_is_read_strictly(tmp_path, text, why):
 
 HOLD = """
 import sys
-from lavaghost.files import locked
+from lavaghost.base.files import locked
 with locked(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -181,10 +181,10 @@ def test_a_child_of_a_run_does_not_keep_its_lock(tmp_path):
 
 WRITE = """
 import os, sys
-import lavaghost.files
+import lavaghost.base.files
 from pathlib import Path
 os.fsync = lambda handle: (print("writing", flush=True), sys.stdin.read())
-lavaghost.files.write_atomic(Path(sys.argv[1]), b"whole")
+lavaghost.base.files.write_atomic(Path(sys.argv[1]), b"whole")
 """
 
 

@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from lavaghost.base.names import Loss
 from lavaghost.dynamics.fixed_point import output_error, respond, restoring_gain, split
 from lavaghost.dynamics.neuron import softmax
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.learning.rules import RULES
-from lavaghost.spec import Loss, Network
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.net.spec import Network
 from tests import tolerances
 from tests.strategies import descent, distance, problem
 

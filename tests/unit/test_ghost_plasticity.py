@@ -7,10 +7,10 @@ import pytest
 
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.learning.ghosts import GhostPlasticity
-from lavaghost.learning.methods import Ghost
-from lavaghost.learning.optimiser import Momentum
-from lavaghost.spec import Ghosts, Learning
+from lavaghost.methods.ghost.plasticity import GhostPlasticity
+from lavaghost.methods.methods import Ghost
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net.spec import Learning, Plasticity
 from tests.strategies import Problem, fast, problem
 
 LAYERS = (6, 12, 10, 4)
@@ -34,7 +34,7 @@ def snapshot(p: Problem) -> dict[str, np.ndarray]:
 def test_a_change_is_the_documented_equation(kind):
     p = learned(schedule=fast(t_free_steps=100))
     before = snapshot(p)
-    ghosts = GhostPlasticity(Ghosts(mu=0.4, mu_inhibition=0.2))
+    ghosts = GhostPlasticity(Plasticity(mu=0.4, mu_inhibition=0.2))
     trial = engine_of(p, kind).trial(p.params, p.x, p.target)
     free = [a.copy() for a in trial.free]
     ghosts.observe(trial)
@@ -62,7 +62,7 @@ def test_a_change_is_the_documented_equation(kind):
 def test_plasticity_waits_for_the_end_of_the_trial_and_leaves_the_network_alone():
     p = learned()
     before = snapshot(p)
-    ghosts = GhostPlasticity(Ghosts())
+    ghosts = GhostPlasticity(Plasticity())
     ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
     for name, array in p.params.named().items():
         np.testing.assert_array_equal(array, before[name])
@@ -74,7 +74,7 @@ def test_plasticity_waits_for_the_end_of_the_trial_and_leaves_the_network_alone(
 def test_exact_ghosts_are_a_fixed_point():
     p = learned(copied=True)
     before = snapshot(p)
-    ghosts = GhostPlasticity(Ghosts())
+    ghosts = GhostPlasticity(Plasticity())
     ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
     ghosts.apply(p.params)
     assert ghosts.ready
@@ -111,7 +111,7 @@ def test_the_step_is_stable_below_two_and_diverges_far_above(mu, stable):
     """One batch over and over: the normalised step contracts every direction if mu < 2 (largest eigenvalue <= 1)."""
     p = learned(copied=True).change(lam=1e-9)
     p.params.ghost_weights[1][:] += 0.1
-    ghosts = GhostPlasticity(Ghosts(mu=mu, mu_inhibition=1e-9, gate=1e9))
+    ghosts = GhostPlasticity(Plasticity(mu=mu, mu_inhibition=1e-9, gate=1e9))
     # the output's ghosts are linear, so their errors obey a linear recursion
     sizes = []
     for _ in range(25):
@@ -132,7 +132,7 @@ def test_the_step_is_stable_below_two_and_diverges_far_above(mu, stable):
 @pytest.mark.parametrize("gate", [0.01, 10.0])
 def test_the_gate_holds_the_network_but_not_the_ghosts(gate):
     p = learned()
-    learning = Learning(rule="temporal", batch_size=40, ghosts=Ghosts(gate=gate))
+    learning = Learning(rule="temporal", batch_size=40, ghosts=Plasticity(gate=gate))
     params = p.params.astype(np.float32)
     before = {name: a.copy() for name, a in params.named().items()}
     method = Ghost(p.network, learning)
@@ -152,7 +152,7 @@ def test_the_gate_holds_the_network_but_not_the_ghosts(gate):
 def test_the_worst_layer_decides_the_gate():
     p = learned(copied=True)
     p.params.ghost_inhibition[0][:] = 0
-    ghosts = GhostPlasticity(Ghosts(gate=0.6))
+    ghosts = GhostPlasticity(Plasticity(gate=0.6))
     ghosts.observe(engine_of(p, "equilibrium").trial(p.params, p.x, p.target))
     assert not ghosts.ready
     assert ghosts.waited == 1
@@ -161,7 +161,7 @@ def test_the_worst_layer_decides_the_gate():
 def test_a_residual_that_is_not_a_number_keeps_the_gate_closed():
     p = learned(copied=True)
     trial = engine_of(p, "equilibrium").trial(p.params, p.x, p.target)
-    ghosts = GhostPlasticity(Ghosts())
+    ghosts = GhostPlasticity(Plasticity())
     ghosts.observe(trial._replace(left_over=tuple(np.full_like(a, np.nan) for a in trial.left_over)))
     assert not ghosts.ready
     assert ghosts.waited == 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lavaghost.errors import SpecError
-from lavaghost.hardware.config import available, load, parse, schema
+from lavaghost.base.errors import SpecError
+from lavaghost.hardware.catalogue import available, load, parse, schema
 from lavaghost.hardware.figures import Figure, Figures, Flag
 
 NAMES = {

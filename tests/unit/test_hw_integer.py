@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
-from lavaghost.errors import SpecError
-from lavaghost.hardware.integer import IntegerNetwork, quantize, reference
-from lavaghost.spec import Network
+from lavaghost.engines.sigma_delta import SigmaDelta, quantize, reference
+from lavaghost.net.spec import Network
 
 
 def made(layers: tuple[int, ...], seed: int = 0) -> tuple[Network, Parameters, np.ndarray]:
@@ -19,7 +19,7 @@ def made(layers: tuple[int, ...], seed: int = 0) -> tuple[Network, Parameters, n
     return Network(layers=layers), Parameters(weights, biases), rng.integers(0, 17, (60, layers[0])) / 16
 
 
-def static(net: IntegerNetwork, samples: np.ndarray) -> np.ndarray:
+def static(net: SigmaDelta, samples: np.ndarray) -> np.ndarray:
     """The integer network without time: exact where nothing is shifted."""
     rate = samples.astype(np.int64)
     for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import SpecError
 from lavaghost.cli.hardware import hardware_command, map_command
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import SpecError
 from lavaghost.hardware.activity import Activity, measure
-from lavaghost.hardware.config import load
+from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.design_rules import RULES
 from lavaghost.hardware.draw import draw
 from lavaghost.hardware.findings import Plan, Unknown, Violation
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.nodes import Dense, OneToOne, build
 from lavaghost.hardware.report import make
-from lavaghost.hardware.rules import RULES
 from lavaghost.hardware.traffic import traffic
 from lavaghost.hardware.usage import Usage, usage
-from lavaghost.spec import Learning, Network, Schedule
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network, Schedule
 from tests.chips import learning_loihi1, with_limits
 
 LOIHI1 = load("loihi1")
@@ -59,7 +59,7 @@ def run_map(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, d
 @pytest.mark.parametrize("feedback", ["tied", "random"])
 def test_nodes_are_those_of_the_manifest(mechanism, feedback) -> None:
     """Populations and projections agree with what the manifest says of the same network, sizes too."""
-    from lavaghost.manifest import populations, projections
+    from lavaghost.model.manifest import populations, projections
 
     network = Network(layers=(7, 6, 5, 4), mechanism=mechanism, feedback=feedback)
     graph = build(network, "learning")

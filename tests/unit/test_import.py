@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lavaghost.base.errors import ExportError
 from lavaghost.datasets import Dataset
-from lavaghost.errors import ExportError
-from lavaghost.evaluation import outputs
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.trained import TrainedNetwork
+from lavaghost.evaluate.evaluation import outputs
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.model.trained import TrainedNetwork
 from lavaghost.verify import rounding
 from tests.unit.onnx_graphs import (
     B1,

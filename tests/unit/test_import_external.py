@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.base.errors import ExportError
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from tests.unit.onnx_graphs import FIRST, LAST, RELU, W1, W2, model
 
 REMEDY = "save the model as one file"

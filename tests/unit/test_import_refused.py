@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters import import_graph
-from lavaghost.exporters.from_onnx import import_onnx
+from lavaghost.base.errors import ExportError
+from lavaghost.exporters.onnx_import import model_graph as import_graph
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from tests.unit.onnx_graphs import FIRST, LAST, RELU, W1, first, imported, model, node
 
 # ---- what is refused

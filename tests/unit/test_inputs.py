@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lavaghost.base.errors import DataError, LavaGhostWarning, SpecError
 from lavaghost.cli import run
 from lavaghost.cli.console import emit_with_classes
 from lavaghost.datasets import Dataset, Range, for_training, load, range_of, unsigned, warn_of
 from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import DataError, LavaGhostWarning, SpecError
-from lavaghost.evaluation import class_figures, outputs
-from lavaghost.inputs import inputs_record, scaled_for, unsigned_for
-from lavaghost.integer_training import formats_for
-from lavaghost.learning.integer_spec import default_formats
-from lavaghost.loihi import Loihi
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
-from lavaghost.widths import DEFAULT
+from lavaghost.evaluate.evaluation import class_figures, outputs
+from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.settings import default_formats
+from lavaghost.train.integer_loop import formats_for
 
 TRAIN = ["--layers", "16", "--epochs", "3", "--no-diagnostics"]
 

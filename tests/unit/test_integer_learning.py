@@ -3,14 +3,23 @@
 import numpy as np
 import pytest
 
-from lavaghost.config import RunConfig, integer_run
+from lavaghost.base.errors import ModelFileError, SpecError
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import ModelFileError, SpecError
-from lavaghost.evaluation import integer_outputs
-from lavaghost.integer_training import as_trained, train_integers
-from lavaghost.learning.integer import (
+from lavaghost.evaluate.evaluation import integer_outputs
+from lavaghost.net.spec import Network
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.kernels import key_of, learn_columns, learn_rows, mix
+from lavaghost.online.integers.settings import (
+    IntegerLearning,
+    check_integer,
+    default_formats,
+)
+from lavaghost.online.integers.update import (
     engine_shift,
     error_shifts,
     grain_of,
@@ -21,16 +30,8 @@ from lavaghost.learning.integer import (
     trace_limit,
     updated,
 )
-from lavaghost.learning.integer_kernels import key_of, learn_columns, learn_rows, mix
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_spec import (
-    IntegerLearning,
-    check_integer,
-    default_formats,
-)
-from lavaghost.loihi import Loihi
-from lavaghost.spec import Network, parse
-from lavaghost.widths import DEFAULT, Formats, LoihiWidths
+from lavaghost.run.config import RunConfig, integer_run
+from lavaghost.train.integer_loop import as_trained, train_integers
 
 NONE = np.zeros(0, np.int32)
 
@@ -153,7 +154,7 @@ def test_a_compiled_trial_equals_its_definition(mechanism):
     rule = "prediction" if mechanism == "duplicate" else "temporal"
     learning = IntegerLearning(rule=rule, rounding="shared", error_rounding="nearest", eta_exponent=-2)
     formats = default_formats(net)
-    integers = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
+    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
     arith, depth, moved = integers.arith, net.depth, 0
     grain, constants = grain_of(learning, DEFAULT), rule_of(learning, DEFAULT)
     shifts = error_shifts(net, learning, formats, DEFAULT, 0)
@@ -207,7 +208,7 @@ def test_a_compiled_trial_equals_its_definition(mechanism):
 def test_duplicates_and_tied_feedback_stay_copies_while_they_learn():
     net = network((6, 5, 4, 3))
     formats = default_formats(net)
-    integers = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
+    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
     x = np.random.default_rng(0).random((20, 6))
     learning = IntegerLearning(eta_exponent=-2)
     integers.learn(learning, integers.arith.input(x), np.arange(20) % 3, 0)

@@ -5,22 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import SpecError
 from lavaghost.engines import Local
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
-from lavaghost.learning.integer import (
+from lavaghost.net.spec import Network
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.integer_course import PRETRAINING, IntegerCourse, Lesson
+from lavaghost.online.integers.settings import (
+    IntegerLearning,
+    default_formats,
+)
+from lavaghost.online.integers.update import (
     pre_trace,
     rule_of,
     updated,
 )
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_online import PRETRAINING, IntegerCourse, Lesson
-from lavaghost.learning.integer_spec import (
-    IntegerLearning,
-    default_formats,
-)
-from lavaghost.spec import Network
-from lavaghost.widths import DEFAULT
 
 PHYSICS: Any = {"loss": "squared_error", "lam": 0.25, "beta": 1.0}
 
@@ -36,7 +36,7 @@ def course_of(mechanism: Any = "duplicate", **learning: Any) -> IntegerCourse:
 def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, rounding):
     course = course_of(mechanism, rounding=rounding, halve_at=(0.3,))
     net, formats, rule = course.network, course.formats, rule_of(course.learning, DEFAULT)
-    integers = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
+    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
     arith, engine, rng, moved = integers.arith, Stepped(net, integers.arith), np.random.default_rng(0), 0
     for trial in range(8):
         x, label = rng.random((1, 6)), int(rng.integers(3))

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import LavaError, MissingError
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import LavaError, MissingError
-from lavaghost.lava_backend import available, evaluate, require_lava
-from lavaghost.spec import Network
+from lavaghost.lava import available, evaluate, require_lava
+from lavaghost.net.spec import Network
 
 NET = Network(layers=(2, 3, 2))
 
@@ -62,5 +62,5 @@ def test_start_method(monkeypatch, chosen):
 
 
 def test_importing_the_backend_imports_no_lava():
-    code = "import sys, lavaghost.lava_backend; sys.exit('lava' in sys.modules)"
+    code = "import sys, lavaghost.lava; sys.exit('lava' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)

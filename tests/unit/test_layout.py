@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lavaghost.base.errors import DataError
 from lavaghost.datasets import load
-from lavaghost.errors import DataError
 
 X = np.random.default_rng(0).random((20, 3))
 Y = np.arange(20) % 4

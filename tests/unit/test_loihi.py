@@ -5,17 +5,17 @@ import hashlib
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import initial_parameters, network_step, start_trial, wire
-from lavaghost.engines.rounding import RoundingBound
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
-from lavaghost.learning.integer_network import IntegerNetwork, initial_integers
-from lavaghost.learning.integer_spec import (
+from lavaghost.net.spec import Network, Schedule
+from lavaghost.numbers.bound import RoundingBound
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
+from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.settings import (
     default_formats,
 )
-from lavaghost.loihi import Loihi
-from lavaghost.spec import Network, Schedule
-from lavaghost.widths import DEFAULT, Formats, LoihiWidths
 
 FORMATS = Formats((7, 6, 6, 10), (8, 8, 8))
 ARITH = Loihi(FORMATS)
@@ -154,7 +154,7 @@ def test_compiled_trials_equal_the_step_in_every_state(mechanism, feedback, laye
     rng = np.random.default_rng(0)
     params = initial_integers(net, 1, formats, DEFAULT)
     params = params._replace(biases=tuple(rng.integers(-99, 99, b.shape) / 256 for b in params.biases))
-    integers = IntegerNetwork(net, formats, widths, params)
+    integers = CompiledNetwork(net, formats, widths, params)
     engine = Stepped(net, integers.arith)
     x, target = rng.random((4, 6)), np.eye(3)[[0, 1, 2, 0]]
     free, nudged = engine.ends(params, x, target)
@@ -178,7 +178,7 @@ def test_a_phase_that_ends_early_has_not_changed_anything(mechanism):
     for steps in (60, 120):
         net = network(mechanism=mechanism, schedule=Schedule(t_free_steps=steps, t_nudge_steps=5))
         formats = default_formats(net)
-        integers = IntegerNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
+        integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
         computed = integers.trial(np.arange(6) * 20, ARITH.array([1.0, 0.0, 0.0]))
         found.append((computed, [a.tolist() for a in (*integers.states.u, *integers.states.v)]))
     assert found[0] == found[1]

@@ -6,10 +6,10 @@ import pytest
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.learning.methods import Backprop, Frozen, Ghost, make_engine, make_method
-from lavaghost.learning.optimiser import Factors, Momentum
-from lavaghost.learning.rules import PREDICTION, RULES, TEMPORAL
-from lavaghost.spec import Ghosts, Learning, Network
+from lavaghost.methods.ghost.rules import PREDICTION, RULES, TEMPORAL
+from lavaghost.methods.methods import Backprop, Frozen, Ghost, make_engine, make_method
+from lavaghost.methods.optimiser import Factors, Momentum
+from lavaghost.net.spec import Learning, Network, Plasticity
 from tests import tolerances
 from tests.strategies import Problem, descent, fast, loss, problem
 
@@ -121,7 +121,7 @@ def test_ghost_factors_approach_backprop_in_both_engines(loss_name, engine, mech
     )
     if engine == "equilibrium":
         p = single(p)
-    learning = Learning(rule=rule, engine=engine, batch_size=12, ghosts=Ghosts(gate=0.5), sweeps=5)
+    learning = Learning(rule=rule, engine=engine, batch_size=12, ghosts=Plasticity(gate=0.5), sweeps=5)
     factors = make_method(p.network, learning).factors(p.params, p.x, p.target)
     exact = double(p)
     # exact ghosts leave a rounding of 6e-8, which lam^2 beta in the gain of layer 1 makes large in float32

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from lavaghost.errors import ExportError, SpecError
+from lavaghost.base.errors import ExportError, SpecError
 from lavaghost.exporters import base, find, sidecar
 from lavaghost.exporters.chain import chain
-from lavaghost.exporters.integers import (
+from lavaghost.exporters.onnx.integers import (
     QuantizeOptions,
     calibrate,
     infer,
@@ -20,7 +20,7 @@ from lavaghost.exporters.integers import (
     largest_sum,
     widths,
 )
-from lavaghost.exporters.to_onnx_qdq import layers as qdq_layers
+from lavaghost.exporters.onnx.qdq import layers as qdq_layers
 from tests.unit.onnx_networks import PHYSICS, check, data, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")

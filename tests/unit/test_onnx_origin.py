@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from lavaghost.errors import ExportError
+from lavaghost.base.errors import ExportError
 from lavaghost.exporters import Expected, Outputs, find, sidecar
 from lavaghost.verify import compare
 from tests.unit.onnx_networks import TARGETS, check, exported, samples, trained_network

@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lavaghost.errors import ExportError
+from lavaghost.base.errors import ExportError
 from lavaghost.exporters import base, find
-from lavaghost.exporters.settle import settle_expected, settled
-from lavaghost.exporters.to_onnx_settle import graph
-from lavaghost.trained import TrainedNetwork
+from lavaghost.exporters.onnx.settle import graph
+from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
+from lavaghost.model.trained import TrainedNetwork
 from tests.unit.onnx_networks import PHYSICS, check, exported, samples, trained_network
 
 ort = pytest.importorskip("onnxruntime")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost.arithmetic import Array
 from lavaghost.dynamics import Parameters
-from lavaghost.learning.optimiser import Factors, Momentum, learning_rate
+from lavaghost.methods.optimiser import Factors, Momentum, learning_rate
+from lavaghost.numbers.arithmetic import Array
 from tests import tolerances
 from tests.strategies import problem
 

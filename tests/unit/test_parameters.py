@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.dynamics.parameters import shapes
-from lavaghost.spec import Network
+from lavaghost.net.parameters import shapes
+from lavaghost.net.spec import Network
 
 LAYERS = (7, 6, 5, 4)
 KINDS: list[dict[str, Any]] = [

@@ -7,12 +7,12 @@ import pytest
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from lavaghost.hardware.config import load
+from lavaghost.hardware.catalogue import load
 from lavaghost.hardware.draw import picture
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.report import make
-from lavaghost.plots import curves, learning_curves, record
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.run.plots import curves, learning_curves, record
 
 
 def history(accuracies, cosine=0.999, residual=1e-7, layers=2):

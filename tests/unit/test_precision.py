@@ -8,12 +8,16 @@ from threading import Event
 import click
 import pytest
 
+from lavaghost.base.errors import SpecError
+from lavaghost.base.spec import parse
 from lavaghost.cli import quantize as commands
-from lavaghost.config import RunConfig
 from lavaghost.datasets import load
-from lavaghost.errors import SpecError
-from lavaghost.plots import against_bits
-from lavaghost.precision import (
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning
+from lavaghost.numbers.widths import LoihiWidths
+from lavaghost.run.config import RunConfig
+from lavaghost.run.plots import against_bits
+from lavaghost.studies.precision import (
     COLUMNS,
     MORE_BITS,
     Point,
@@ -27,10 +31,7 @@ from lavaghost.precision import (
     smallest,
     write_table,
 )
-from lavaghost.spec import Learning, parse
-from lavaghost.trained import TrainedNetwork
-from lavaghost.training import train
-from lavaghost.widths import LoihiWidths
+from lavaghost.train.loop import train
 
 RUN = RunConfig(hidden=(32,), learning=Learning(epochs=1))
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.cli import quantize as commands
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import ModelFileError, SpecError
-from lavaghost.evaluation import integer_form, integer_outputs
-from lavaghost.quantize import quantize
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
-from lavaghost.training import train
-from lavaghost.widths import LoihiWidths
+from lavaghost.evaluate.evaluation import integer_form, integer_outputs
+from lavaghost.evaluate.quantise import quantize
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.numbers.widths import LoihiWidths
+from lavaghost.train.loop import train
 
 MECHANISMS = ("duplicate", "learned", "online")
 

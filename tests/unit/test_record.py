@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lavaghost.lava_backend.record import SNAPSHOTS, Thinned
+from lavaghost.lava.record import SNAPSHOTS, Thinned
 
 
 @pytest.mark.parametrize("count", range(1, 200))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lavaghost.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.base.errors import ModelFileError
 from lavaghost.datasets import Dataset
-from lavaghost.errors import ModelFileError
-from lavaghost.spec import Ghosts, Learning, Network
-from lavaghost.training import fingerprint, identity, train
+from lavaghost.net.spec import Learning, Network, Plasticity
+from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.train.loop import fingerprint, identity, train
 from tests.strategies import fast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ RUNS = {
             batch_size=48,
             eta=0.05,
             # some batches wait at the gate, so that its count is resumed too
-            ghosts=Ghosts(pretrain_batches=40, gate=0.75),
+            ghosts=Plasticity(pretrain_batches=40, gate=0.75),
         ),
     ),
     "stepped": (
@@ -46,7 +46,7 @@ import signal
 import sys
 from pathlib import Path
 from lavaghost.datasets import load
-from lavaghost.training import train
+from lavaghost.train.loop import train
 from tests.unit.test_resume import RUNS
 
 network, learning = RUNS[sys.argv[1]]

@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import SpecError
 from lavaghost.engines import Local, Trial
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.errors import SpecError
-from lavaghost.learning.rules import PREDICTION, RULES, TEMPORAL
+from lavaghost.methods.ghost.rules import PREDICTION, RULES, TEMPORAL
 from tests.strategies import descent, fast, problem
 
 LOCAL = Local(free=np.array([[1.0]]), change=np.array([[2.0]]), unpredicted=np.array([[3.0]]))

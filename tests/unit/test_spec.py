@@ -8,19 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from lavaghost.errors import LavaGhostError, SpecError, join_faults
-from lavaghost.spec import (
-    MAX_UNITS,
-    Ghosts,
-    Learning,
-    Network,
-    Physics,
-    Schedule,
-    Spec,
-    check_together,
-    parse,
-    usual_rule,
-)
+from lavaghost.base.errors import LavaGhostError, SpecError, join_faults
+from lavaghost.base.spec import MAX_UNITS, Spec, parse
+from lavaghost.net.spec import Learning, Network, Physics, Plasticity, Schedule, check_together, usual_rule
 
 GOOD: dict[type[Spec], dict[str, Any]] = {Network: {"layers": (4, 3, 2)}, Learning: {}}
 
@@ -83,7 +73,7 @@ BAD = [
     (Learning, {"ghosts": {"gate": math.nan}}, "ghosts.gate", ["greater than 0", "nan"]),
     (Learning, {"ghosts": {"pretrain_batches": -1}}, "ghosts.pretrain_batches", ["equal to 0", "-1"]),
     (Learning, {"ghosts": {"eta": 1}}, "ghosts.eta", ["unknown key", "mu_inhibition"]),
-    (Learning, {"ghosts": "none"}, "ghosts", ["Ghosts", "'none'"]),
+    (Learning, {"ghosts": "none"}, "ghosts", ["Plasticity", "'none'"]),
 ]
 
 
@@ -219,7 +209,7 @@ def test_defaults_are_those_that_are_documented():
     assert Network(layers=(4, 3, 2)).schedule == Schedule()
     assert (Schedule().tau_steps, Schedule().tau_ghost_steps) == (2.0, 2.0)
     assert (Physics().lam, Physics().beta) == (0.03, 0.1)
-    assert Ghosts().mu < 2
+    assert Plasticity().mu < 2
 
 
 def test_descriptions_are_frozen_hashable_values():
@@ -231,7 +221,9 @@ def test_descriptions_are_frozen_hashable_values():
     assert len({hash(Learning()), hash(Learning()), hash(Learning(seed=1))}) == 2
 
 
-@pytest.mark.parametrize("model", [Network(layers=(4, 3, 2), lam=0.1), Learning(seed=3), Schedule(), Ghosts()])
+@pytest.mark.parametrize(
+    "model", [Network(layers=(4, 3, 2), lam=0.1), Learning(seed=3), Schedule(), Plasticity()]
+)
 def test_what_is_dumped_parses_to_an_equal_value(model):
     assert parse(type(model), model.model_dump()) == model
 

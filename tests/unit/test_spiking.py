@@ -6,11 +6,12 @@ from itertools import repeat
 import numpy as np
 import pytest
 
+from lavaghost.base.spec import parse
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters.chain import Chain
-from lavaghost.exporters.spiking import (
-    Code,
-    Limits,
+from lavaghost.exporters.spiking.neurons import (
+    FormatLimits,
+    InputCode,
     Spiking,
     calibrate,
     input_levels,
@@ -19,9 +20,9 @@ from lavaghost.exporters.spiking import (
     simulate,
     spiking,
 )
-from lavaghost.spec import Network, parse
+from lavaghost.net.spec import Network
 
-LIMITS = Limits(weight=127, bias=4095, threshold=1 << 17, drive=1 << 17)
+LIMITS = FormatLimits(weight=127, bias=4095, threshold=1 << 17, drive=1 << 17)
 LAYERS = (6, 8, 7, 3)
 
 
@@ -34,7 +35,7 @@ def rates(drives: np.ndarray, steps: int, reset) -> np.ndarray:
     return simulate(one_neuron(), repeat(drives, steps), reset).counts[0] / steps
 
 
-def converted(code: Code = "current", seed: int = 1):
+def converted(code: InputCode = "current", seed: int = 1):
     params = initial_parameters(parse(Network, {"layers": LAYERS}), seed)
     # biases start at zero, which would leave them untested
     biases = tuple(np.linspace(-0.3, 0.4, len(b)).astype(np.float32) for b in params.biases)
@@ -154,7 +155,7 @@ def test_integers_are_the_network_within_half_a_unit(code):
 
 def test_a_tighter_limit_makes_every_unit_coarser_and_is_kept():
     params, x, scales = converted()
-    tight = Limits(weight=127, bias=20, threshold=300, drive=1 << 17)
+    tight = FormatLimits(weight=127, bias=20, threshold=300, drive=1 << 17)
     found = calibrate(params, x, 99.9, tight, input_levels(x, 1 / 16, 8), "current")
     assert all(new >= old for new, old in zip(found.units, scales.units, strict=True))
     assert max(found.thresholds) <= 300

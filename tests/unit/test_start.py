@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lavaghost.checkpoint import FILE_NAME
+from lavaghost.base.errors import LavaGhostWarning, ModelFileError, SpecError
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.errors import LavaGhostWarning, ModelFileError, SpecError
-from lavaghost.exporters.from_onnx import import_onnx
-from lavaghost.pipeline import check_start, scaled_for
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
-from lavaghost.training import train
+from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
+from lavaghost.run.pipeline import check_start, scaled_for
+from lavaghost.train.checkpoint import FILE_NAME
+from lavaghost.train.loop import train
 from tests.unit.test_resume import RUNS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"

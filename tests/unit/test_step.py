@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lavaghost.arithmetic import Array, Float
 from lavaghost.dynamics import Parameters, State, network_step, start_trial, wire
 from lavaghost.dynamics.neuron import nudge, rate, residual, softmax
 from lavaghost.engines.stepped import Stepped
-from lavaghost.spec import Network
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array, Float
 from tests import tolerances
 from tests.strategies import fast, problem
 

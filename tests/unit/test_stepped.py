@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lavaghost.arithmetic import Array
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.spec import Schedule
+from lavaghost.net.spec import Schedule
+from lavaghost.numbers.arithmetic import Array
 from tests import tolerances
 from tests.strategies import Problem, forward, problem, slope
 

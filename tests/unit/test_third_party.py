@@ -14,8 +14,8 @@ import pytest
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available
 from lavaghost.exporters.floats import float_expected
-from lavaghost.spec import Learning, Network
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"

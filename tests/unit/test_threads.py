@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lavaghost import threads, training
 from lavaghost.datasets import Dataset
-from lavaghost.spec import Learning, Network
-from lavaghost.threads import CHOSEN, LARGE, is_small, suited_threads
-from lavaghost.training import train
+from lavaghost.engines import threads
+from lavaghost.engines.threads import CHOSEN, LARGE, is_small, suited_threads
+from lavaghost.net.spec import Learning, Network
+from lavaghost.train import loop as training
+from lavaghost.train.loop import train
 
 SMALL, WIDE = Network(layers=(64, 32, 10)), Network(layers=(4096, 4096, 10))
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lavaghost.errors import ExportError, MissingError, SpecError
-from lavaghost.exporters import find, sigma_delta, spiking_files
+from lavaghost.base.errors import ExportError, MissingError, SpecError
+from lavaghost.engines.sigma_delta import reference
+from lavaghost.exporters import find
 from lavaghost.exporters.chain import chain
-from lavaghost.exporters.to_netx import LARGEST_SUM
-from lavaghost.hardware.integer import reference
+from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
+from lavaghost.exporters.spiking import spiking_files
+from lavaghost.exporters.spiking.netx import LARGEST_SUM
 from lavaghost.verify.agreement import prepare
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 

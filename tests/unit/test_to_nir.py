@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters import find, spiking_files
+from lavaghost.base.errors import ExportError
+from lavaghost.exporters import find
 from lavaghost.exporters.chain import chain
+from lavaghost.exporters.spiking import spiking_files
 from lavaghost.verify import RUNTIMES
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import yaml
 
-from lavaghost.errors import ExportError
-from lavaghost.exporters import export, find, spiking_files
+from lavaghost.base.errors import ExportError
+from lavaghost.exporters import export, find
 from lavaghost.exporters.chain import chain
-from lavaghost.exporters.to_sanafe import CORES, INPUTS_PER_CORE, placed
+from lavaghost.exporters.spiking import spiking_files
+from lavaghost.exporters.spiking.sanafe import CORES, INPUTS_PER_CORE, placed
 from tests.spiking_networks import LAYERS, data_for, exported, raw_digits, spiking_network
 
 NAMES = ("input", "hidden1", "hidden2", "output")

@@ -11,12 +11,13 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from lavaghost import files
+from lavaghost.base import files
+from lavaghost.base.errors import ModelFileError, OutputError, SpecError
+from lavaghost.base.spec import parse
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.errors import ModelFileError, OutputError, SpecError
-from lavaghost.manifest import Manifest, manifest_schema, populations, projections
-from lavaghost.spec import Learning, Network, parse
-from lavaghost.trained import TrainedNetwork
+from lavaghost.model.manifest import Manifest, manifest_schema, populations, projections
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.net.spec import Learning, Network
 
 MECHANISMS = ("duplicate", "learned", "online")
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import DivergedError, SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.errors import DivergedError, SpecError
-from lavaghost.learning.methods import Ghost
-from lavaghost.learning.rules import TEMPORAL
-from lavaghost.spec import Ghosts, Learning, Network
-from lavaghost.training import Trained, accuracy, check_data, fingerprint, measure, shuffled, train
+from lavaghost.methods.ghost.rules import TEMPORAL
+from lavaghost.methods.methods import Ghost
+from lavaghost.net.spec import Learning, Network, Plasticity
+from lavaghost.train.loop import Trained, accuracy, check_data, fingerprint, measure, shuffled, train
 from tests.strategies import fast
 
 KINDS: list[dict[str, Any]] = [
@@ -32,7 +32,7 @@ def described(layers: tuple[int, ...] = (64, 20, 10), **kind: Any) -> tuple[Netw
     physics = {k: kind.pop(k) for k in ("mechanism", "feedback", "loss", "lam", "beta") if k in kind}
     if physics.get("mechanism") in ("online", "learned"):
         physics.setdefault("lam", 0.01)
-    settings = {"epochs": 2, "batch_size": 48, "ghosts": Ghosts(pretrain_batches=20, gate=10.0)} | kind
+    settings = {"epochs": 2, "batch_size": 48, "ghosts": Plasticity(pretrain_batches=20, gate=10.0)} | kind
     return Network(layers=layers, schedule=fast(t_free_steps=20), **physics), Learning(**settings)
 
 
@@ -213,7 +213,7 @@ def test_divergence_is_an_error_that_names_the_layer(digits, mechanism):
 def test_diverged_ghost_plasticity_is_an_error_that_names_the_ghosts(digits, epochs):
     """Also where pre-training is all there is."""
     network, learning = described(
-        mechanism="learned", rule="temporal", ghosts=Ghosts(mu=1e4, pretrain_batches=60), epochs=epochs
+        mechanism="learned", rule="temporal", ghosts=Plasticity(mu=1e4, pretrain_batches=60), epochs=epochs
     )
     with pytest.raises(DivergedError, match="ghost_weights"):
         train(network, learning, few(digits), diagnostics=False)
@@ -224,7 +224,7 @@ def test_diverged_ghost_plasticity_is_an_error_that_names_the_ghosts(digits, epo
 
 def test_the_gate_holds_the_network_still_while_ghosts_learn(digits):
     network, learning = described(mechanism="learned", rule="temporal")
-    learning = learning.model_copy(update={"ghosts": Ghosts(gate=1e-3, pretrain_batches=0)})
+    learning = learning.model_copy(update={"ghosts": Plasticity(gate=1e-3, pretrain_batches=0)})
     start = bits(initial_parameters(network, learning.seed))
     run = train(network, learning, few(digits))
     for name, array in bits(run.params).items():
@@ -237,7 +237,7 @@ def test_pretraining_lowers_the_residual_and_leaves_the_network_alone(digits):
     network, learning = described((64, 20, 20, 10), mechanism="learned", rule="temporal", epochs=0)
     found = []
     for batches in (0, 100, 400):
-        ghosts = Ghosts(pretrain_batches=batches)
+        ghosts = Plasticity(pretrain_batches=batches)
         run = train(network, learning.model_copy(update={"ghosts": ghosts}), few(digits, 500))
         start = initial_parameters(network, learning.seed)
         for a, b in zip(
@@ -324,7 +324,9 @@ def test_other_mechanisms_learn_digits_too(digits, mechanism, rule, lam):
 
 def test_learned_ghosts_learn_digits(digits):
     network = Network(layers=(64, 60, 10), mechanism="learned", lam=0.01)
-    learning = Learning(rule="temporal", epochs=6, batch_size=32, eta=0.05, ghosts=Ghosts(pretrain_batches=300))
+    learning = Learning(
+        rule="temporal", epochs=6, batch_size=32, eta=0.05, ghosts=Plasticity(pretrain_batches=300)
+    )
     found = last(train(network, learning, digits))
     assert found["accuracy"] > 0.93
     assert min(found["cosines"]) > 0.9

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lavaghost.base.errors import DataError, ExportError
 from lavaghost.cli import run
-from lavaghost.errors import DataError, ExportError
 from lavaghost.exporters import available, base, find
-from lavaghost.verify import Cell, matrix, run_all, runtimes
+from lavaghost.verify import MatrixEntry, matrix, run_all, runtimes
 from tests.unit.onnx_networks import TARGETS, data, samples, trained_network
 
 pytest.importorskip("onnxruntime")
@@ -21,7 +21,7 @@ def no_uv(tmp_path, monkeypatch):
     monkeypatch.setenv("LAVAGHOST_UV", str(tmp_path / "nowhere"))
 
 
-def cells(**options) -> list[Cell]:
+def cells(**options) -> list[MatrixEntry]:
     trained = trained_network()
     reference = find("onnx")
 
@@ -92,7 +92,7 @@ def test_targets_that_share_runtimes_share_a_table():
     """a and c meet only through b; d shares nothing, and e, which has no runtime, stands below with its reason."""
     named = {"a": "p q", "d": "u", "c": "r", "b": "q r", "e": ""}
     found = [
-        Cell(target, runtime, None, f"{target} why")
+        MatrixEntry(target, runtime, None, f"{target} why")
         for target, runtimes in named.items()
         for runtime in runtimes.split() or [""]
     ]

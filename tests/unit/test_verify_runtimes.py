@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lavaghost.errors import ExportError, MissingError
+from lavaghost.base.errors import ExportError, MissingError
+from lavaghost.base.spec import parse
 from lavaghost.exporters import find
-from lavaghost.spec import Network, parse
+from lavaghost.net.spec import Network
 from lavaghost.verify import RUNTIMES, Runtime, runtimes
 
 NETWORK = parse(Network, {"layers": (4, 3, 2)})

@@ -1,0 +1,122 @@
+"""Integer ONNX: 8-bit weights and rates, 32-bit sums, and logits that are the same to the bit on every runtime.
+
+    input [N, n_0] -> Mul(f) -> Round -> Add(z) -> Clip -> Cast u8
+      -> { MatMulInteger -> Add i32 -> Max 0 -> Div 2^s -> Min top -> Cast u8 } ...
+      -> MatMulInteger -> Add i32 -> logits [N, n_L] int32 -> ArgMax -> label [N]
+
+The integers are those of `exporters.integers`. A sum after Max is not negative, so Div truncates as >> does. Weights
+are stored as u8 with the zero point 128: products of u8 and s8 may saturate in 16 bits on a CPU without VNNI, those of
+u8 and u8 do not (onnxruntime, "Quantize ONNX models", U8S8 and reduce_range).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from lavaghost.base.spec import Spec
+from lavaghost.datasets import Dataset
+from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
+from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantization_gap
+from lavaghost.exporters.chain import chain, chaining
+from lavaghost.exporters.floats import raw_samples
+from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
+from lavaghost.exporters.onnx.integers import TOP, Integers, QuantizeOptions, calibrate, infer, integers, widths
+from lavaghost.model.trained import TrainedNetwork
+from lavaghost.numbers.arithmetic import Array
+
+OPSET, IR = 13, 7
+CENTRE = 128
+"""Zero point of the stored weights."""
+
+
+@dataclass(frozen=True)
+class IntegerOnnxExporter:
+    """Inference only, in integers."""
+
+    name: str = "onnx-int"
+    suffix: str = ".onnx"
+    summary: str = "integer ONNX (MatMulInteger, opset 13), int32 logits equal on every ONNX runtime"
+    needs: str = "a data set to calibrate on"
+    runtimes: tuple[str, ...] = ONNX_RUNTIMES
+    options: type[Spec] = QuantizeOptions
+
+    def write(
+        self, trained: TrainedNetwork, path: Path, options: QuantizeOptions, calibration: Dataset | None
+    ) -> ExportReport:
+        """See `Exporter`."""
+        check_size(trained)
+        data = calibrated(self, calibration)
+        net = chain(trained, self.name)
+        settings = calibrate(net, data.x_train, options)
+        whole = integers(net, settings)
+        raw = raw_samples(data.x_train[:MEASURED], trained.input_scale)
+        gap = quantization_gap(trained, infer(whole, raw) * whole.units[-1], raw)
+        what = f"{len(raw)} training samples of {data.name}"
+        weights = Carried(
+            "weights", "approximate", f"{options.weight_bits} bits, {widths(whole)}; {gap} on {what}"
+        )
+        rates = f"rates of 8 bits, Max 0 and Min {max(whole.tops)}; {gap} on {what}"
+        carries = feedforward_carries(trained, data, weights, Carried("activation", "approximate", rates))
+        return save(graph(trained, whole), path, self.name, carries, settings)
+
+    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+        """See `Exporter`: integers, which must be equal."""
+        whole = integers(chain(trained, self.name), settings)
+        logits = infer(whole, raw)
+        return Expected(logits, np.zeros(()), True, logits.argmax(axis=1), whole.units[-1])
+
+
+@dataclass
+class IntegerBuild(Build):
+    """A graph of integers while it is made."""
+
+    def int32(self, name: str, value: Any) -> str:
+        """A constant of 32 bits."""
+        return self.constant(name, value, np.int32)
+
+    def bytes(self, factor: np.float32, zero: int) -> None:
+        """q_0 of raw samples."""
+        if factor != 1.0:
+            self.add("Mul", [self.last, self.constant("input_factor", factor)], "raw.scaled")
+        self.add("Round", [self.last], "raw.rounded")
+        if zero:
+            self.add("Add", [self.last, self.constant("input_zero", zero)], "raw.shifted")
+        bounds = [self.constant("byte_min", 0.0), self.constant("byte_max", TOP)]
+        self.add("Clip", [self.last, *bounds], "raw.clipped")
+        self.add("Cast", [self.last], "rate.0", to=TensorProto.UINT8)
+
+    def sum(self, k: int, weights: Array, biases: Array, output: str) -> None:
+        """a_k."""
+        stored = self.constant(f"weights.{k}", weights.T + CENTRE, np.uint8)
+        zeros = [self.constant("rate_zero", 0, np.uint8), self.constant("weight_zero", CENTRE, np.uint8)]
+        self.add("MatMulInteger", [self.last, stored, *zeros], f"product.{k}")
+        self.add("Add", [self.last, self.int32(f"biases.{k}", biases)], output)
+
+    def rate(self, k: int, shift: int, top: int) -> None:
+        """q_k."""
+        self.add("Max", [self.last, self.int32("zero", 0)], f"positive.{k}")
+        if shift:
+            self.add("Div", [self.last, self.int32(f"divisor.{k}", 2**shift)], f"shifted.{k}")
+        self.add("Min", [self.last, self.int32(f"top.{k}", top)], f"bounded.{k}")
+        self.add("Cast", [self.last], f"rate.{k}", to=TensorProto.UINT8)
+
+
+def graph(trained: TrainedNetwork, whole: Integers) -> onnx.ModelProto:
+    """The model, unchecked."""
+    build = IntegerBuild()
+    build.bytes(whole.factor, whole.zero)
+    layers = zip(whole.weights, whole.biases, whole.shifts, whole.tops, strict=False)
+    for k, (weights, biases, shift, top) in enumerate(layers, start=1):
+        build.sum(k, weights, biases, f"sum.{k}")
+        build.rate(k, shift, top)
+    build.sum(len(whole.weights), whole.weights[-1], whole.biases[-1], "logits")
+    return finish(build, trained, OPSET, IR, TensorProto.INT32, logit_unit=repr(whole.units[-1]))
+
+
+chaining("onnx-int")
+exporter = IntegerOnnxExporter()

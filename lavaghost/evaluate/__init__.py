@@ -1,0 +1,1 @@
+"""How well a network classifies, in each engine and in integers."""

@@ -1,0 +1,11 @@
+"""The Lava backend: the same steps as engine 'stepped', computed by Lava processes.
+
+Lava runs on Python 3.10 only, so importing this package imports no Lava; `require_lava` says what is missing
+and what to use instead. Everything that runs Lava goes through `session.Session`, which cannot hang.
+"""
+
+from lavaghost.lava.available import require_lava
+from lavaghost.lava.learn import train, train_integers
+from lavaghost.lava.runner import LavaRun, evaluate
+
+__all__ = ["LavaRun", "evaluate", "require_lava", "train", "train_integers"]

@@ -1,0 +1,125 @@
+"""The model of `GhostNetwork` in integers: all layers in one process, the compiled steps of a chip's arithmetic.
+
+Its numbers are those of `Stepped` with `loihi.Loihi`, and of `integer_training`, to the bit.
+
+Lava executes this file anew for each compilation: it defines classes and does nothing else.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from lavaghost.dynamics import Parameters
+from lavaghost.dynamics.neuron import rate
+from lavaghost.lava.both import STATE, both
+from lavaghost.lava.phases import Clock, TrialPhase
+from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork, var_names
+from lavaghost.lava.processes.ghost.senses import Seeing
+from lavaghost.lava.vectors import flat, layer_record
+from lavaghost.net.parameters import shapes
+from lavaghost.net.spec import Network
+from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.online.integers.compiled_network import CompiledNetwork, real_parameters
+from lavaghost.online.integers.integer_course import IntegerCourse
+
+
+class FixedGhostModel(Seeing):
+    """What the models of all depths share."""
+
+    r_out: Any
+    params_out: Any
+    record_out: Any
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.network: Network = proc_params["network"]
+        self.course: IntegerCourse | None = proc_params["course"]
+        self.arith: Loihi = proc_params["arith"]
+        self.export_after: frozenset[int] = proc_params["export_after"]
+        self.record: tuple[int, ...] = proc_params["record"]
+        self.clock = Clock(self.network, self.course, proc_params["first"], proc_params["record_every"])
+        self.integers: CompiledNetwork | None = None
+        self.whole: list[Array] = []
+
+    def run_spk(self) -> None:
+        """One step of a trial; `r_out` sends the output's membrane."""
+        phase = self.clock.at(self.time_step)
+        x, target = self.see(phase)
+        # Vars have no values before the first step
+        integers = self.integers = self.integers or self._network()
+        if phase.reset:
+            integers.reset(x)
+        else:
+            integers.step(target)
+        if phase.free_end:
+            integers.keep_free()
+            if self.record:
+                self.whole = [f.astype(np.int64) for f in integers.states.fb]
+        self.r_out.send(integers.states.u[-1])
+        if phase.end and self.course is not None:
+            self._teach(self.course, integers, x, phase)
+
+    def _teach(self, course: IntegerCourse, integers: CompiledNetwork, x: Array, phase: TrialPhase) -> None:
+        """The end of a trial: learn from it, and tell the host."""
+        integers.teach(course.learning, x, *course.lesson(phase.trial))
+        self._show(integers)
+        if self.record and phase.recorded:
+            self.record_out.send(np.concatenate([self._recorded(k, integers) for k in self.record]))
+        if phase.trial in self.export_after:
+            self.params_out.send(flat(integers.integers).astype(np.int32, copy=False))
+
+    def _recorded(self, k: int, integers: CompiledNetwork) -> Array:
+        states = integers.states
+        pair = (states.u_free[k - 1], states.u[k - 1])
+        free, now = (rate(u[np.newaxis].astype(np.int64), self.network, k, self.arith) for u in pair)
+        feedback = inhibition = None
+        if k < self.network.depth:
+            feedback = self.whole[k - 1][np.newaxis]
+            inhibition = feedback - states.left[k - 1]
+        return layer_record(self.arith, free, now, feedback, inhibition)
+
+    def on_var_update(self) -> None:
+        """A Var was set between two runs: the network is made anew, and its membranes with it."""
+        self.integers = None
+
+    def _network(self) -> CompiledNetwork:
+        """The integers that the Vars show."""
+        owned = {}
+        for name in shapes(self.network):
+            field, k = name.split(".")
+            owned[name] = getattr(self, f"{LETTERS[field]}{k}")
+        params = real_parameters(Parameters.from_named(self.network, owned), self.arith)
+        seed = 0 if self.course is None else self.course.learning.seed
+        integers = CompiledNetwork(self.network, self.arith.formats, self.arith.widths, params, seed)
+        for letters, group in (("v_mem", integers.states.u), ("v_ghost", integers.states.v)):
+            for k, membrane in enumerate(group, start=1):
+                setattr(self, f"{letters}{k}", membrane)  # the very array, which each step changes
+        self._show(integers)
+        return integers
+
+    def _show(self, integers: CompiledNetwork) -> None:
+        """Bring the Vars of connections up to date."""
+        held, states = integers.mantissas, integers.states
+        shown = {
+            "W": (held.w[0].T, *held.w[1:]),
+            "b": states.b,
+            "B": [b.T for b in held.back],
+        }
+        if self.network.mechanism != "online":
+            shown |= {"G": held.g, "c": states.c, "I": [i.T for i in held.inhibit]}
+        for letter, group in shown.items():
+            for k, array in enumerate(group, start=1):
+                np.copyto(getattr(self, f"{letter}{k}"), array)
+
+
+def _define(process: type[GhostNetwork], hidden: int, online: bool) -> type[Any]:
+    ports = (("x_in", "y_in", "nudge_in"), ("r_out", "params_out"))
+    models = both(process, FixedGhostModel, __name__, *ports, var_names(hidden, online), floats=["record_out"])
+    return models[list(STATE).index("fixed_pt")]
+
+
+# Lava looks for models among a module's names
+globals().update(
+    {model.__name__: model for key, process in CLASSES.items() for model in [_define(process, *key)]}
+)

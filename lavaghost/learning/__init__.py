@@ -1,1 +1,0 @@
-"""How networks learn: local rules, methods, the optimiser, and the diagnostics that keep them honest."""

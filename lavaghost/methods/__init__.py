@@ -1,0 +1,1 @@
+"""How credit is assigned: methods, and the optimiser that all share."""

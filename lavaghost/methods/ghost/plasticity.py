@@ -1,0 +1,102 @@
+"""Long-term plasticity of learned ghosts, from target-free phases only.
+
+    dG_k = mu   / (mean |r_k|^2 + 1)   * mean (r_{k+1} - g_k) r_k^T,        dc_k the same for a rate of one
+    dI_k = mu_I / (mean |g_k|^2 + 0.1) * mean (B_k r_{k+1} - I_k g_k) g_k^T
+
+Least mean squares on a batch diverges for a normalised step above 2 times the inverse of the largest
+eigenvalue's share of |r|^2, hence the normalisation; a bias is a weight from a unit of rate one, hence the 1.
+Errors are stored at the end of the free phase and applied at the end of the trial, since any weight that
+changes between the phases is amplified by lam^-(L-k) (docs/theory.md). Ghosts also follow each step of the
+weights that they stand for: `G_k += dW_{k+1}`, `c_k += db_{k+1}`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lavaghost.dynamics import Parameters
+from lavaghost.dynamics.neuron import residual
+from lavaghost.engines.trial import Trial
+from lavaghost.methods.optimiser import Momentum
+from lavaghost.net.spec import Plasticity
+from lavaghost.numbers.arithmetic import Array, add_scaled
+
+
+@dataclass(frozen=True)
+class OnlineGhosts:
+    """Steps of learned ghosts that learn one sample at a time (`learning.online`).
+
+    They are constants: `|r|^2`, by which a batch normalises them, is not local. LMS with one sample is stable
+    for `mu (|r_k|^2 + 1) < 2` and `mu_inhibition |g_k|^2 < 2`.
+    """
+
+    mu: float
+    mu_inhibition: float
+
+    def prediction(self, partner: Array, ghost: Array) -> Array:
+        """mu (r_{k+1} - g_k), `(1, n_{k+1})`, from free rates."""
+        return (partner - ghost) * self.mu
+
+    def cancelling(self, left_over: Array) -> Array:
+        """mu_I (B_k r_{k+1} - I_k g_k), `(1, n_k)`, at the end of the free phase."""
+        return left_over * self.mu_inhibition
+
+
+GROWTH = 8.0
+"""How many times its first `|r|^2` a layer may reach in training before constant steps become unstable."""
+
+
+def online_steps(settings: Plasticity, trial: Trial) -> OnlineGhosts:
+    """The normalised steps of `settings` as constants, for a network whose first activity is the batch `trial`.
+
+    Of the most active sample, not of the mean, since one sample at a time has no mean, with room to grow; and
+    of the partners where ghosts are meant, which start small and become like them. The next lower power of two.
+    """
+
+    def largest(rates: tuple[Array, ...]) -> float:
+        return GROWTH * max(float(np.square(r).sum(axis=1).max()) for r in rates)
+
+    mu = settings.mu / (largest(trial.free[:-1]) + 1.0)
+    mu_inhibition = settings.mu_inhibition / (largest(trial.free[1:]) + 0.1)
+    return OnlineGhosts(*(2.0 ** math.floor(math.log2(step)) for step in (mu, mu_inhibition)))
+
+
+class GhostPlasticity:
+    """The ghosts' own learning, and the gate that the rest of the network waits at."""
+
+    def __init__(self, settings: Plasticity) -> None:
+        self.settings = settings
+        self.ready = False
+        self.waited = 0
+        self._pending: list[tuple[Array, Array, Array]] = []
+
+    def observe(self, trial: Trial) -> None:
+        """Store the free-phase errors of a trial; decide whether the network may learn from it."""
+        residuals = []
+        self._pending = []
+        for k, g in enumerate(trial.ghost_rate):
+            r, left, whole = trial.free[k], trial.left_over[k], trial.whole[k]
+            residuals.append(residual(whole, whole - left))
+            error = trial.free[k + 1] - g
+            step = self.settings.mu / (np.square(r).sum() / len(r) + 1.0) / len(r)
+            step_i = self.settings.mu_inhibition / (np.square(g).sum() / len(g) + 0.1) / len(g)
+            self._pending.append((error.T @ r * step, error.sum(axis=0) * step, left.T @ g * step_i))
+        # a residual that is not a number is not below the gate
+        self.ready = all(r <= self.settings.gate for r in residuals)
+        self.waited += not self.ready
+
+    def apply(self, params: Parameters, optimiser: Momentum | None = None, eta: float = 0.0) -> None:
+        """End of the trial: the stored changes, and those of the weights that the ghosts stand for.
+
+        Without an optimiser the network did not move, as in pre-training.
+        """
+        for k, (d_weights, d_biases, d_inhibition) in enumerate(self._pending):
+            weights, biases = params.ghost_weights[k], params.ghost_biases[k]
+            weights += d_weights.astype(weights.dtype, copy=False)
+            biases += d_biases.astype(biases.dtype, copy=False)
+            inhibition = params.ghost_inhibition[k]
+            inhibition += d_inhibition.astype(inhibition.dtype, copy=False)
+            if optimiser is not None and self.ready:
+                add_scaled(optimiser.weights[k + 1], weights, eta)
+                add_scaled(optimiser.biases[k + 1], biases, eta)

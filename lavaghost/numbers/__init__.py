@@ -1,0 +1,1 @@
+"""Number systems: floating point, the integers of a chip, and bounds on their difference."""

@@ -1,0 +1,1 @@
+"""Learning one sample at a time, in floating point and in integers."""

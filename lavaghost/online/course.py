@@ -1,0 +1,205 @@
+"""Online learning: one sample at a time, with what each cell and each synapse has at the end of a trial.
+
+    dW_k = y_k r_{k-1}^T,   db_k = y_k,   y_k = eta_k post_k,    eta_k = eta(t) c lam^-(L-k)
+
+`post_k` is the local rule's factor and `r_{k-1}` the nudged rate. Learned ghosts, if there are any, move at the
+same moment and by the same kind of step:
+
+    dG_k = z_k r_k^T,       dc_k = z_k,   z_k = y_{k+1} + mu (r_{k+1} - g_k)
+    dI_k = q_k g_k^T,                     q_k = mu_I (B_k r_{k+1} - I_k g_k)
+
+where the errors are those of the end of the free phase, the rates r_k and g_k those of the end of the trial, and
+`y_{k+1}` makes a ghost follow the weights that it stands for. Everything waits for the end of the trial, since a
+weight that moves between the phases adds a drift that eta_k amplifies (docs/theory.md).
+
+These functions are pure and know no engine: `learn` serves the stepped engine and the fused Lava model, and a
+Lava cell calls `Course.signal` for its own layer. A change is rounded in one way only, `W + y * r`, in the order
+of Lava's learning engine, so all of them agree to the last bit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lavaghost.base.errors import SpecError
+from lavaghost.base.names import Decay
+from lavaghost.dynamics import Parameters
+from lavaghost.dynamics.fixed_point import restoring_gain
+from lavaghost.engines import Local, Trial
+from lavaghost.engines.stepped import Stepped
+from lavaghost.methods.ghost.depth import check_depth
+from lavaghost.methods.ghost.plasticity import OnlineGhosts
+from lavaghost.methods.ghost.rules import RULES, Rule
+from lavaghost.methods.optimiser import learning_rate
+from lavaghost.net.spec import Learning, Network, check_together
+from lavaghost.numbers.arithmetic import Array
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run of online learning, as every cell knows it: what is learned, and how fast at which sample.
+
+    samples    trials of the whole run, over which `decay` lets eta fall
+    pretrain   trials before them in which only learned ghosts learn
+    ghosts     steps of learned ghosts; None for ghosts that do not learn
+    """
+
+    network: Network
+    rule: Rule
+    eta: float
+    decay: Decay
+    samples: int
+    pretrain: int = 0
+    ghosts: OnlineGhosts | None = None
+
+    def step(self, k: int, trial: int) -> float:
+        """eta_k of layer k (from 1) in trial `trial` (from 0); 0 while ghosts are pre-trained."""
+        if trial < self.pretrain:
+            return 0.0
+        progress = (trial - self.pretrain) / self.samples
+        return learning_rate(self.eta, self.decay, progress) * restoring_gain(self.network, k)
+
+    def signal(self, k: int, trial: int, local: Local) -> Array:
+        """y_k, `(1, n_k)`: the postsynaptic factor of layer k, with its step."""
+        return self.rule.post(local) * self.step(k, trial)
+
+    # ---- what a cell makes of it, in the words that `integer_online.IntegerCourse` has too
+
+    two_parts = False
+    """Whether a signal that is sent ahead of a synapse goes in two steps."""
+    unit = 1.0
+    """The step of a product in the learning engine whose cell sends the whole signal."""
+
+    @property
+    def ghosts_learn(self) -> bool:
+        """Whether ghosts have weights of their own."""
+        return self.ghosts is not None
+
+    def ghost_error(self, partner: Array, ghost: Array) -> Array:
+        """mu (r_{k+1} - g_k), `(1, n_{k+1})`, at the end of the free phase; of ghosts that learn."""
+        assert self.ghosts is not None
+        return self.ghosts.prediction(partner, ghost)
+
+    def ghost_signals(
+        self, k: int, trial: int, error: Array | None, partner: Array
+    ) -> tuple[Array, Array | None]:
+        """z_k from `partner`, the signal y_{k+1} of what the ghosts stand for; one factor, so no second one."""
+        return partner if error is None else partner + error, None
+
+    def cancelling(self, k: int, trial: int, left_over: Array) -> Array:
+        """q_k, `(1, n_k)`; of ghosts that learn."""
+        assert self.ghosts is not None
+        return self.ghosts.cancelling(left_over)
+
+    def behind(self, rate: Array, message: Array) -> Array:
+        """The factor behind a feedback connection."""
+        return rate
+
+    def ahead(self, signal: Array, negative: bool = False) -> Array:
+        """The payload of a signal that is sent ahead of a synapse."""
+        return signal
+
+    def heard(self, message: Array) -> Array:
+        """`message` as a payload that a synapse learns from."""
+        return message
+
+    def bias(self, k: int, trial: int, bias: Array, y: Array) -> Array:
+        """The biases of layer k after `trial`, `(n_k,)`."""
+        return bias + y[0]
+
+    def ghost_bias(self, k: int, trial: int, bias: Array, signals: tuple[Array, Array | None]) -> Array:
+        """The biases of the ghosts of layer k after `trial`, `(n_{k+1},)`."""
+        return bias + signals[0][0]
+
+
+def course(
+    network: Network,
+    learning: Learning,
+    samples: int,
+    *,
+    rule: Rule | None = None,
+    ghosts: OnlineGhosts | None = None,
+) -> Course:
+    """The course of `samples` trials that `learning` describes; `rule` stands for the one that it names.
+
+    Learned ghosts need their steps, `ghosts`, and are pre-trained for `learning.ghosts.pretrain_batches` trials.
+    Raises `SpecError` for what cannot be learned one sample at a time.
+    """
+    check_together(network, learning)
+    check_depth(network, learning)
+    wanted = {"method": "ghost", "batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
+    wrong = [f"{name} {getattr(learning, name)}" for name, v in wanted.items() if getattr(learning, name) != v]
+    if wrong:
+        raise SpecError(
+            f"online learning has one sample at a time and no memory of earlier ones, and learning has "
+            f"{', '.join(wrong)}; use {', '.join(f'{name} {value}' for name, value in wanted.items())}"
+        )
+    learned = network.mechanism == "learned"
+    if learned != (ghosts is not None):
+        raise SpecError(
+            f"ghosts of mechanism {network.mechanism!r} {'need' if learned else 'do not learn and take no'} "
+            "steps (OnlineGhosts)"
+        )
+    pretrain = learning.ghosts.pretrain_batches if learned else 0
+    found = rule or RULES[learning.rule]
+    if found.needs_prediction and network.mechanism == "online":
+        raise SpecError(
+            f"rule {found.name!r} needs ghosts that predict; use mechanism 'duplicate' or 'learned'"
+        )
+    return Course(network, found, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts)
+
+
+class Change(NamedTuple):
+    """An array of `Parameters`, by name, and the factors of its change; `pre` is None for a bias."""
+
+    name: str
+    post: Array
+    pre: Array | None
+
+
+def changes(course: Course, index: int, trial: Trial) -> list[Change]:
+    """What the end of `trial`, number `index` of its course and of one sample, changes: `(n_post,)`, `(n_pre,)`."""
+    depth = course.network.depth
+    signals = [course.signal(k, index, trial.local(k))[0] for k in range(1, depth + 1)]
+    found = []
+    for k, (y, r) in enumerate(zip(signals, trial.pre, strict=True), start=1):
+        found += [Change(f"weights.{k}", y, r[0]), Change(f"biases.{k}", y, None)]
+    if course.ghosts is not None:
+        for k in range(1, depth):
+            error = course.ghost_error(trial.free[k], trial.ghost_rate[k - 1])[0]
+            z = signals[k] + error
+            q = course.cancelling(k, index, trial.left_over[k - 1])[0]
+            found += [
+                Change(f"ghost_weights.{k}", z, trial.pre[k][0]),
+                Change(f"ghost_biases.{k}", z, None),
+                Change(f"ghost_inhibition.{k}", q, trial.ghost_pre[k - 1][0]),
+            ]
+    return found
+
+
+def learn(course: Course, index: int, trial: Trial, params: Parameters) -> None:
+    """Apply the changes of a finished trial to `params`, in place; float64."""
+    arrays = params.named()
+    for name, post, pre in changes(course, index, trial):
+        if pre is None:
+            arrays[name] += post
+        else:
+            arrays[name] += np.multiply.outer(post, pre)
+
+
+def online_epoch(
+    course: Course, params: Parameters, samples: Iterable[tuple[Array, Array]], first: int = 0
+) -> int:
+    """Learn from `samples`, pairs `(x (n_0,), target (n_L,))`, on the stepped engine; `params` change in place.
+
+    `first` is the number of the first one's trial in the course. Returns the number of the next trial. This is the
+    reference that the Lava processes equal to the bit.
+    """
+    engine = Stepped(course.network)
+    index = first
+    for x, target in samples:
+        learn(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
+        index += 1
+    return index

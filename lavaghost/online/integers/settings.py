@@ -1,0 +1,172 @@
+"""How integers learn: the settings of a run, what cannot work, and formats and physics that do."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.base.names import Rounding, RuleName
+from lavaghost.base.spec import Count, Spec
+from lavaghost.methods.ghost.depth import resolution_faults, steps_needed, time_faults
+from lavaghost.net.spec import Network, Physics
+from lavaghost.numbers.loihi import Loihi
+from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths, exponent_of
+
+
+class IntegerLearning(Spec):
+    """How integers learn. Every gain is a power of two, given by its exponent.
+
+    eta_exponent      the learning rate is 2^eta_exponent, in the units of a backprop learning rate
+    output_exponent   added to it at the output layer
+    halve_at          shares of the run after which the learning rate is halved
+    rounding          of weights: a random number per synapse, one per connection (Lava's), or none
+    error_rounding    of errors to traces
+    exact_shift       round errors to multiples of 8, so that the engine's shift cuts nothing
+    mantissa, exponent   of the rule's literal m 2^e
+    mu_exponent, mu_inhibition_exponent   steps of learned ghosts, not normalised
+    pretrain_samples  samples on which only learned ghosts learn, before anything else does
+    """
+
+    rule: RuleName = "prediction"
+    epochs: Annotated[int, Field(ge=0, le=10**6)] = 20
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
+    output_exponent: Annotated[int, Field(ge=-8, le=8)] = 0
+    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.65, 0.85)
+    rounding: Rounding = "independent"
+    error_rounding: Literal["stochastic", "nearest"] = "stochastic"
+    exact_shift: bool = True
+    mantissa: Annotated[int, Field(ge=1, le=7)] = 1
+    exponent: Annotated[int, Field(ge=-7, le=8)] = -7
+    mu_exponent: Annotated[int, Field(ge=-20, le=4)] = -8
+    mu_inhibition_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
+    pretrain_samples: Annotated[int, Field(ge=0, le=10**9)] = 10_000
+    chunk: Count = 1000
+    """Samples between two reports of progress; it changes nothing else."""
+
+    def halvings(self, epoch: int) -> int:
+        """How often the learning rate has been halved in `epoch` (from 0)."""
+        return sum(epoch >= share * self.epochs for share in self.halve_at)
+
+
+def check_integer(network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> None:
+    """Refuse, all at once, what integers cannot learn. Raises `SpecError`."""
+    faults = []
+    if network.loss != "squared_error":
+        faults.append("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
+    if network.mechanism == "online" and learning.rule == "prediction":
+        faults.append(
+            "rule 'prediction' needs ghosts that predict, and 'online' ones do not; use rule 'temporal'"
+        )
+    fraction = widths.state_fraction
+    faults += resolution_faults(
+        network, fraction - 1, f"a state has {fraction} fractional bits", power_of_two=True
+    ) + time_faults(network)
+    if len(formats.messages) != network.depth + 1 or len(formats.weights) != network.depth:
+        faults.append(
+            f"formats name {len(formats.messages)} layers, the network has {network.depth + 1}; make them for it"
+        )
+    for k, f in enumerate(formats.messages[:-1]):
+        if (1 << max(0, f)) > widths.message_limit:
+            faults.append(
+                f"layer {k}: a bias unit of rate 1 has the message {1 << f}, above the limit of "
+                f"{widths.message_limit}; use a message fraction of at most {widths.message_bits - 1}"
+            )
+    for k, s in enumerate(formats.weights, start=1):
+        if s > widths.state_fraction:
+            faults.append(
+                f"weights.{k}: fraction {s} is finer than a state's {widths.state_fraction} bits; lower it"
+            )
+    if widths.message_limit // 2 >= 1 << widths.trace_bits:
+        faults.append(
+            f"message_bits {widths.message_bits}: a trace of {widths.trace_bits} bits cannot hold half of the "
+            f"message {widths.message_limit}; use message_bits of at most {widths.trace_bits + 1}"
+        )
+    arith, schedule, n = Loihi(formats, widths), network.schedule, network.layers
+    checks: list[Callable[[], object]] = [
+        lambda: exponent_of(network.lam, "network.lam"),
+        lambda: exponent_of(network.beta, "network.beta"),
+        lambda: arith.take(schedule.tau_steps),
+        lambda: arith.take(schedule.tau_ghost_steps),
+    ]
+    if not faults:
+        checks += [
+            partial(arith.check_sum, n[k - 1], s, k - 1, f"weights.{k}")
+            for k, s in enumerate(formats.weights, start=1)
+        ]
+    for check in checks:
+        try:
+            check()
+        except SpecError as error:
+            faults.append(str(error))
+    if faults:
+        raise SpecError(join_faults(dict.fromkeys(faults)))
+
+
+def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
+    """The network with physics that integers learn well with.
+
+    Squared error, since a neuron has no softmax. A hidden rate saturates where its message does, so that errors
+    and messages agree. beta = 1 and lam = 1/8 fill many bits with error and keep the loop of feedback and nudge
+    stable; with tau = 2 it settles within the schedule. Beyond three hidden layers lam is as much larger as leaves
+    an error of 1 three bits in layer 1, and phases as long as they need.
+    """
+    depth, tau = network.depth, network.schedule.tau_steps
+    needed = steps_needed(tau, depth) if depth > 4 else 0
+    steps = {"t_free_steps": max(24, 2 * needed), "t_nudge_steps": max(12, needed)}
+    schedule = network.schedule.model_copy(update=steps)
+    lam = 0.125
+    if depth > 4:
+        lam = 2.0 ** -min(3, max(0, widths.state_fraction - 3) // (depth - 1))
+    saturation = widths.message_limit * 2.0 ** (2 - widths.message_bits)
+    changes = {
+        "loss": "squared_error",
+        "lam": lam,
+        "beta": 1.0,
+        "saturation": saturation,
+        "activation": "relu",
+    }
+    return network.model_copy(update={**changes, "schedule": schedule})
+
+
+def suited_fraction(network: Physics) -> int:
+    """Fractional bits of a state that a mechanism learns well with.
+
+    Duplicate ghosts cancel to the last bit. What other ghosts leave is cut with each step of the leak, which pulls the
+    small changes of the nudged phase one way, unless states have finer units (docs/fixed_point.md).
+    """
+    return DEFAULT.state_fraction + (0 if network.mechanism == "duplicate" else 2)
+
+
+def default_formats(
+    network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1, largest_input: float = 1.0
+) -> Formats:
+    """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
+
+    Inputs in 0..1 get all bits of a message but one, hidden rates all but two (0..3.97). The output has sixteen bits
+    for what its feedback must resolve. `output_range` doublings leave W_L room to grow. A `largest_input`
+    that would saturate (above 1.98 with 8 bits) costs the inputs fractional bits.
+    """
+    n, bits = network.layers, widths.message_bits
+    held = bits - 1 if largest_input <= 1 else int(np.floor(np.log2(widths.message_limit / largest_input)))
+    messages = (
+        min(bits - 1, held),
+        *[bits - 2] * (network.depth - 1),
+        min(widths.output_bits - 6, widths.state_fraction),
+    )
+    weights = []
+    for k in range(1, network.depth + 1):
+        reach = 3.5 * np.sqrt(2.0 / n[k - 1]) * (2**output_range if k == network.depth else 1)
+        weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
+    hidden = tuple(weights[1:])
+    learned = network.mechanism == "learned"
+    return Formats(
+        messages,
+        tuple(weights),
+        feedback=hidden if network.feedback == "random" else (),
+        ghost_weights=hidden if learned else (),
+        ghost_inhibition=hidden if learned else (),
+    )

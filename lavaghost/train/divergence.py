@@ -1,0 +1,68 @@
+"""What to say when training leaves the finite numbers: which arrays, and the advice that is right for the cause.
+
+Gains that undo the attenuation are never too large for float32 (`dynamics.fixed_point.units`). What is left:
+
+    ghosts alone broke in pre-training    their own steps are too large: LMS is stable below 2
+    a loop gain of 1 or more              feedback that no ghost cancels goes round and grows: lower lam
+    otherwise                             the weights took steps that are too large: lower eta
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lavaghost.net.spec import Learning, Network, usual_eta
+
+
+def named(arrays: Iterable[str]) -> str:
+    """`weights.1`, `weights.2`, `weights.3` as `weights.1-3`."""
+    layers: dict[str, list[int]] = {}
+    for name in arrays:
+        field, k = name.rsplit(".", 1)
+        layers.setdefault(field, []).append(int(k))
+
+    def runs(numbers: list[int]) -> str:
+        found: list[list[int]] = []
+        for n in numbers:
+            if found and n == found[-1][-1] + 1:
+                found[-1].append(n)
+            else:
+                found.append([n])
+        return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found)
+
+    return ", ".join(f"{field}.{runs(sorted(ks))}" for field, ks in layers.items())
+
+
+def advice(network: Network, broken: Iterable[str], learning: Learning, last: Mapping[str, Any]) -> str:
+    """What to lower, by value; `last` is the row of history before, with its loop gains and residuals."""
+    ghosts_alone = all(re.match("ghost_", name) for name in broken)
+    settings = learning.ghosts
+    if ghosts_alone and not last:
+        return (
+            f"lower the ghosts' steps, learning.ghosts.mu ({settings.mu:g}) and mu_inhibition "
+            f"({settings.mu_inhibition:g}); they are stable below 2"
+        )
+    said = []
+    gain, k = loop(network, learning, last)
+    if gain >= 1.0:
+        said.append(
+            f"feedback that was not cancelled went round with a gain of {gain:.2g} in layer {k}; lower network.lam "
+            f"({network.lam:g}) below {network.lam / gain:.2g}"
+        )
+    usual = usual_eta(network.depth)
+    target = min(usual, learning.eta / 2)
+    said.append(f"lower learning.eta ({learning.eta:g}), for {network.depth} layers to {target:.2g} or less")
+    return ", and ".join(said)
+
+
+def loop(network: Network, learning: Learning, last: Mapping[str, Any]) -> tuple[float, int]:
+    """The largest loop gain that ghosts leave open, and its layer: none with duplicates, all of it with online
+    ones, and with learned ones the share that is their residual.
+    """
+    gains = list(last.get("loop_gain", ()))
+    if not gains or learning.method != "ghost" or network.mechanism == "duplicate":
+        return 0.0, 0
+    if network.mechanism == "learned":
+        gains = [g * r for g, r in zip(gains, last.get("residuals", ()), strict=False)]
+    worst = max(gains, default=0.0)
+    return worst, gains.index(worst) + 1 if gains else 0
