@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lavaghost.datasets import load
 from lavaghost.exporters import base
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.run.pipeline import train_and_save, verify_export
 
@@ -14,7 +14,7 @@ digits = load("digits")
 network = Network(layers=(64, 64, 32, 10), mechanism="online")
 _, path = train_and_save(network, Learning(rule="temporal", epochs=10), digits, out)
 
-trained = TrainedNetwork.load(path)
+trained = Model.load(path)
 report = base.export(trained, base.find("onnx"), out / "digits.onnx")
 for element, status, note in report.carries:
     print(f"{element:14s} {status:12s} {note}")

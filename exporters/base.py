@@ -19,7 +19,7 @@ from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_f
 from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.exporters import sidecar
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 GROUP = "lavaghost.exporters"
@@ -143,9 +143,7 @@ class Exporter(Protocol):
         """What can be chosen, with defaults; `NoOptions` for nothing."""
         ...
 
-    def write(
-        self, trained: TrainedNetwork, path: Path, options: Any, calibration: Dataset | None
-    ) -> ExportReport:
+    def write(self, trained: Model, path: Path, options: Any, calibration: Dataset | None) -> ExportReport:
         """Write `trained` to `path`, whole or not at all, and the same bytes for the same values.
 
         `options` is an instance of the exporter's own class. `calibration` fits the network. Raises
@@ -154,7 +152,7 @@ class Exporter(Protocol):
         """
         ...
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """Our reference for a file of `trained` with these `settings`, on raw samples `(samples, n_0)` float32."""
         ...
 
@@ -202,7 +200,7 @@ def _load(entry: EntryPoint) -> Exporter:
 
 
 def export(
-    trained: TrainedNetwork,
+    trained: Model,
     exporter: str | Exporter,
     path: Path | str,
     options: Spec | Mapping[str, Any] | None = None,

@@ -9,7 +9,7 @@ from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, NoOptions
 from lavaghost.exporters.floats import float_expected
-from lavaghost.model.trained import WEIGHTS_NAME, TrainedNetwork
+from lavaghost.model.model import WEIGHTS_NAME, Model
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -25,7 +25,7 @@ class YamlExporter:
     options: type[Spec] = NoOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: NoOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: NoOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`. `path` is the folder."""
         manifest = trained.save(path)
@@ -44,7 +44,7 @@ class YamlExporter:
             ),
         )
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the feedforward pass, within rounding."""
         return float_expected(trained, raw)
 

@@ -6,7 +6,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.exporters.base import Carried
 from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 RELU = Carried("activation", "faithful", "Relu, or Clip where rates saturate")
@@ -15,7 +15,7 @@ MEASURED = 250
 
 
 def feedforward_carries(
-    trained: TrainedNetwork,
+    trained: Model,
     calibration: Dataset | None,
     weights: Carried,
     activation: Carried = RELU,
@@ -40,7 +40,7 @@ def feedforward_carries(
     )
 
 
-def ghost_gap(trained: TrainedNetwork, calibration: Dataset | None) -> str:
+def ghost_gap(trained: Model, calibration: Dataset | None) -> str:
     """Largest difference between free phase and feedforward pass, as text: on calibration data, or on noise."""
     x, what = measured_on(trained, calibration)
     engine = Equilibrium(trained.network, len(x), free_sweeps=trained.learning.free_sweeps)
@@ -49,7 +49,7 @@ def ghost_gap(trained: TrainedNetwork, calibration: Dataset | None) -> str:
     return f"{gap:.2g} on {what}"
 
 
-def measured_on(trained: TrainedNetwork, calibration: Dataset | None) -> tuple[Array, str]:
+def measured_on(trained: Model, calibration: Dataset | None) -> tuple[Array, str]:
     """Rates r_0 `(samples, n_0)` float32 on which to measure an approximation, and what they are."""
     if calibration is not None:
         x = calibration.x_train[:MEASURED]
@@ -58,7 +58,7 @@ def measured_on(trained: TrainedNetwork, calibration: Dataset | None) -> tuple[A
     return draw.astype(np.float32), f"{MEASURED} samples of noise in 0..1"
 
 
-def quantization_gap(trained: TrainedNetwork, logits: Array, raw: Array) -> str:
+def quantization_gap(trained: Model, logits: Array, raw: Array) -> str:
     """How far `logits`, in the network's units, are from the float pass, as text."""
     exact = float_expected(trained, raw)
     gap = np.abs(logits - exact.logits).max()

@@ -14,7 +14,7 @@ import numpy as np
 
 from lavaghost.base.errors import ExportError
 from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -47,7 +47,7 @@ class Links:
     r_max: float = np.inf
 
 
-def chain(trained: TrainedNetwork, target: str) -> Chain:
+def chain(trained: Model, target: str) -> Chain:
     """The chain of `trained` for format `target`.
 
     Raises `ExportError` for a node that `target` refuses or has no lowering for.

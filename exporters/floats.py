@@ -11,7 +11,7 @@ import numpy as np
 
 from lavaghost.datasets import raw_samples
 from lavaghost.exporters.base import Expected
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.parameters import Parameters
 from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array
@@ -28,7 +28,7 @@ VALUES = 1 << 23
 """Most values of one array while the tolerance is computed."""
 
 
-def float_expected(trained: TrainedNetwork, raw: Array) -> Expected:
+def float_expected(trained: Model, raw: Array) -> Expected:
     """What a float32 file of the feedforward pass must answer for `raw (samples, n_0)`."""
     network = trained.network
     x = scaled(raw, trained.input_scale)

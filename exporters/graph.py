@@ -26,7 +26,7 @@ import numpy as np
 
 from lavaghost.base.errors import ExportError
 from lavaghost.model.manifest import Population, Projection, populations, projections
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -130,7 +130,7 @@ class Graph:
         )
 
 
-def lower(trained: TrainedNetwork) -> Graph:
+def lower(trained: Model) -> Graph:
     """The graph of `trained`; its arrays are those of the network, read-only, never copied."""
     arrays = trained.params.named()
     units = {entry.name: _population(entry, trained, arrays) for entry in populations(trained.network)}
@@ -147,7 +147,7 @@ def lower(trained: TrainedNetwork) -> Graph:
     return Graph(tuple(nodes))
 
 
-def _population(entry: Population, trained: TrainedNetwork, arrays: dict[str, Array]) -> Node:
+def _population(entry: Population, trained: Model, arrays: dict[str, Array]) -> Node:
     bias = None if entry.bias is None else arrays[entry.bias]
     if entry.role == "input":
         return Input(entry.name, entry.size, trained.input_scale)

@@ -66,9 +66,9 @@ class Model:
 def trained_model(path: str, samples: int, steps: int) -> tuple[Model, list[np.ndarray]]:
     """A saved network as integrate-and-fire neurons, and regular input spikes of test samples."""
     from lavaghost.datasets import load as load_data
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
 
-    trained, data = TrainedNetwork.load(path), load_data("digits")
+    trained, data = Model.load(path), load_data("digits")
     weights, thresholds, biases = [], [], []
     rate, scale = data.x_train.astype(float), 1.0
     for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True)):

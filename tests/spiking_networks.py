@@ -10,13 +10,13 @@ from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ExportReport, export, find
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 
 LAYERS = (12, 10, 8, 4)
 
 
-def spiking_network(layers: tuple[int, ...] = LAYERS, **options: Any) -> TrainedNetwork:
+def spiking_network(layers: tuple[int, ...] = LAYERS, **options: Any) -> Model:
     """Random weights, and biases of both signs with a zero among them."""
     network = parse(Network, {"layers": layers, **options})
     params = initial_parameters(network, 3)
@@ -24,16 +24,16 @@ def spiking_network(layers: tuple[int, ...] = LAYERS, **options: Any) -> Trained
     biases[0][1] = 0
     params = params._replace(biases=biases)
     labels = tuple(range(layers[-1]))
-    return TrainedNetwork(network, Learning(rule="temporal"), params, 1 / 16, labels, "digits")
+    return Model(network, Learning(rule="temporal"), params, 1 / 16, labels, "digits")
 
 
-def raw_digits(trained: TrainedNetwork, samples: int = 40) -> np.ndarray:
+def raw_digits(trained: Model, samples: int = 40) -> np.ndarray:
     """Raw samples 0..16, as digits have them."""
     draw = np.random.default_rng(5).integers(0, 17, (samples, trained.network.layers[0]))
     return draw.astype(np.float32)
 
 
-def data_for(trained: TrainedNetwork, raw: np.ndarray) -> Dataset:
+def data_for(trained: Model, raw: np.ndarray) -> Dataset:
     """A data set of `raw` samples."""
     y = np.arange(len(raw)) % trained.network.layers[-1]
     x = raw * np.float32(trained.input_scale)
@@ -48,7 +48,7 @@ def data_for(trained: TrainedNetwork, raw: np.ndarray) -> Dataset:
     )
 
 
-def exported(folder: Path, name: str, trained: TrainedNetwork, **options: Any) -> tuple[Path, ExportReport]:
+def exported(folder: Path, name: str, trained: Model, **options: Any) -> tuple[Path, ExportReport]:
     """The file of exporter `name`, and what it reported."""
     path = folder / f"model{find(name).suffix}"
     return path, export(trained, name, path, options, data_for(trained, raw_digits(trained)))

@@ -14,7 +14,7 @@ from lavaghost.exporters import Carried, Expected, ExportReport, NoOptions
 from lavaghost.exporters.carried import feedforward_carries
 from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import float_expected
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 TEMPLATE = """/* {layers}, made by LavaGhost. lavaghost_run: raw sample x[{n_in}] -> logits[{n_out}] */
@@ -42,7 +42,7 @@ def literal(value: float) -> str:
     return f"{value.hex()}f"
 
 
-def header(trained: TrainedNetwork) -> str:
+def header(trained: Model) -> str:
     """The text of the header."""
     n, depth = trained.network.layers, trained.network.depth
     net = chain(trained, "c-header")
@@ -79,18 +79,18 @@ class CHeaderExporter:
     options: type[Spec] = NoOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: NoOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: NoOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `lavaghost.exporters.Exporter`."""
         data = header(trained).encode()
         return ExportReport(self.name, (write_atomic(path, data),), len(data), elements(trained, calibration))
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """The feedforward pass, within the rounding of float32."""
         return float_expected(trained, raw)
 
 
-def elements(trained: TrainedNetwork, calibration: Dataset | None) -> tuple[Carried, ...]:
+def elements(trained: Model, calibration: Dataset | None) -> tuple[Carried, ...]:
     """What the header carries: what any file of the feedforward pass does, in its own words where they differ."""
     own = {
         "weights": Carried("weights", "faithful", "float32, as hexadecimal constants, to the last bit"),

@@ -14,7 +14,7 @@ from lavaghost.base.files import write_atomic
 from lavaghost.exporters.base import Carried, ExportReport
 from lavaghost.exporters.onnx.origin import state
 from lavaghost.model.manifest import VERSION
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 MAX_PROTOBUF_BYTES = (1 << 31) - (1 << 20)
@@ -49,7 +49,7 @@ class Build:
         return name
 
 
-def check_size(trained: TrainedNetwork) -> None:
+def check_size(trained: Model) -> None:
     """Refuse with `ExportError`, before any work, what a protobuf message cannot hold."""
     size = sum(a.nbytes for a in (*trained.params.weights, *trained.params.biases))
     if size > MAX_PROTOBUF_BYTES:
@@ -57,7 +57,7 @@ def check_size(trained: TrainedNetwork) -> None:
 
 
 def finish(
-    build: Build, trained: TrainedNetwork, opset: int, ir: int, logits: Any = TensorProto.FLOAT, **metadata: str
+    build: Build, trained: Model, opset: int, ir: int, logits: Any = TensorProto.FLOAT, **metadata: str
 ) -> onnx.ModelProto:
     """The model of a graph whose `last` value is `logits`, with its labels and metadata; unchecked."""
     n = trained.network.layers
@@ -82,7 +82,7 @@ def finish(
     return model
 
 
-def _metadata(trained: TrainedNetwork) -> dict[str, str]:
+def _metadata(trained: Model) -> dict[str, str]:
     network = trained.network
     return {
         "format_version": VERSION,

@@ -22,7 +22,7 @@ from lavaghost.exporters.carried import feedforward_carries
 from lavaghost.exporters.floats import float_expected
 from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 OPSET, IR = 13, 7
@@ -41,14 +41,14 @@ class OnnxExporter:
     options: type[Spec] = NoOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: NoOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: NoOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
         weights = Carried("weights", "faithful", "float32, as trained")
         return save(graph(trained), path, self.name, feedforward_carries(trained, calibration, weights))
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the feedforward pass, within rounding."""
         return float_expected(trained, raw)
 
@@ -88,7 +88,7 @@ def gemm(build: Build, bias: Array, output: str) -> str:
     return build.add("Gemm", names, output, transB=1)
 
 
-def graph(trained: TrainedNetwork) -> onnx.ModelProto:
+def graph(trained: Model) -> onnx.ModelProto:
     """The model, unchecked. Tensors have the names that they have in a saved network."""
     build = Build()
     for node in lower(trained).feedforward:

@@ -26,7 +26,7 @@ from lavaghost.exporters.floats import UNIT, raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.onnx.integers import TOP, QuantizeOptions, ranges, weight_unit
 from lavaghost.exporters.onnx.whole import CENTRE
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 OPSET, IR = 19, 9
@@ -47,7 +47,7 @@ class QdqOnnxExporter:
     options: type[Spec] = QuantizeOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: QuantizeOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: QuantizeOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
@@ -66,7 +66,7 @@ class QdqOnnxExporter:
         )
         return save(graph(trained, net, settings), path, self.name, carries, settings)
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the quantised pass, within rounding and the flips that rounding can cause."""
         logits, tolerance = quantised_pass(chain(trained, self.name), settings, raw)
         return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
@@ -164,7 +164,7 @@ class QdqBuild(Build):
             self.add("Relu", [self.last], f"bounded.{k}")
 
 
-def graph(trained: TrainedNetwork, net: Chain, settings: Mapping[str, Any]) -> onnx.ModelProto:
+def graph(trained: Model, net: Chain, settings: Mapping[str, Any]) -> onnx.ModelProto:
     """The model, unchecked."""
     build = QdqBuild()
     per_byte = 1.0 / float(settings["input_factor"])

@@ -30,7 +30,7 @@ from lavaghost.exporters.floats import float_expected, raw_samples
 from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 OPSET, IR = 13, 7
@@ -65,7 +65,7 @@ class SettleOnnxExporter:
     options: type[Spec] = SettleOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: SettleOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: SettleOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
@@ -84,7 +84,7 @@ class SettleOnnxExporter:
         )
         return save(graph(trained, steps), path, self.name, carries, {"steps": steps})
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the stepped engine after as many steps."""
         return settle_expected(trained, parse(Settling, settings).steps, raw)
 
@@ -99,7 +99,7 @@ class Body(Build):
     """
 
     outer: Build = field(kw_only=True)
-    trained: TrainedNetwork = field(kw_only=True)
+    trained: Model = field(kw_only=True)
     sizes: dict[str, int] = field(default_factory=dict)
     arriving: dict[str, dict[str, str]] = field(default_factory=dict)
     bias: dict[str, Array] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def _(node: Direct, body: Body) -> None:
     pass  # as for Dense
 
 
-def graph(trained: TrainedNetwork, steps: int) -> onnx.ModelProto:
+def graph(trained: Model, steps: int) -> onnx.ModelProto:
     """The model, unchecked."""
     outer = Build()
     body = Body(outer=outer, trained=trained)

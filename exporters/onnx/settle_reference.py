@@ -18,7 +18,7 @@ import numpy as np
 from lavaghost.engines.stepped import Stepped
 from lavaghost.exporters.base import Expected
 from lavaghost.exporters.floats import LAMBDA, UNIT, scaled
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array, Float
 
@@ -59,13 +59,13 @@ def with_steps(network: Network, steps: int) -> Network:
     return network.model_copy(update={"schedule": schedule})
 
 
-def settled(trained: TrainedNetwork, steps: int, x: Array, arith: Float | None = None) -> Array:
+def settled(trained: Model, steps: int, x: Array, arith: Float | None = None) -> Array:
     """r_L of the stepped engine after `steps` steps, the reset included, for `x (samples, n_0)`: `(samples, n_L)`."""
     engine = Stepped(with_steps(trained.network, steps), arith)
     return engine.output(trained.params, x)
 
 
-def settle_expected(trained: TrainedNetwork, steps: int, raw: Array) -> Expected:
+def settle_expected(trained: Model, steps: int, raw: Array) -> Expected:
     """What a float32 walk must answer for `raw (samples, n_0)`."""
     x = scaled(raw, trained.input_scale)
     parts = [_walks(trained, steps, x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
@@ -73,7 +73,7 @@ def settle_expected(trained: TrainedNetwork, steps: int, raw: Array) -> Expected
     return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
 
 
-def _walks(trained: TrainedNetwork, steps: int, x: Array) -> tuple[Array, Array]:
+def _walks(trained: Model, steps: int, x: Array) -> tuple[Array, Array]:
     exact = settled(trained, steps, x)
     off = [settled(trained, steps, x, Sampled(seed=seed)) - exact for seed in range(WALKS)]
     variance = np.mean(np.square(off), axis=0)

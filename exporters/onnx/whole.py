@@ -26,7 +26,7 @@ from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.onnx.integers import TOP, Integers, QuantizeOptions, calibrate, infer, integers, widths
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 OPSET, IR = 13, 7
@@ -46,7 +46,7 @@ class IntegerOnnxExporter:
     options: type[Spec] = QuantizeOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: QuantizeOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: QuantizeOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
@@ -64,7 +64,7 @@ class IntegerOnnxExporter:
         carries = feedforward_carries(trained, data, weights, Carried("activation", "approximate", rates))
         return save(graph(trained, whole), path, self.name, carries, settings)
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: integers, which must be equal."""
         whole = integers(chain(trained, self.name), settings)
         logits = infer(whole, raw)
@@ -106,7 +106,7 @@ class IntegerBuild(Build):
         self.add("Cast", [self.last], f"rate.{k}", to=TensorProto.UINT8)
 
 
-def graph(trained: TrainedNetwork, whole: Integers) -> onnx.ModelProto:
+def graph(trained: Model, whole: Integers) -> onnx.ModelProto:
     """The model, unchecked."""
     build = IntegerBuild()
     build.bytes(whole.factor, whole.zero)

@@ -1,4 +1,4 @@
-"""Import: an ONNX file of a rectified, layered classifier as a `TrainedNetwork`.
+"""Import: an ONNX file of a rectified, layered classifier as a `Model`.
 
     read_model -> read_graph -> interpret: go through the nodes once, folding -> the last layer, labels, scale -> build
 
@@ -25,7 +25,7 @@ from lavaghost.exporters.onnx_import.spine import Spine
 from lavaghost.exporters.onnx_import.tail import scores_of
 from lavaghost.exporters.onnx_import.tensors import Beside, RefusedError
 from lavaghost.exporters.onnx_import.values import MAX_VALUES, Affine, Answer, Clipped, dense, pairs, scaled
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.train.loop import check_data
@@ -33,7 +33,7 @@ from lavaghost.train.loop import check_data
 MAX_FAULTS = 20
 
 
-def import_onnx(file: Path | str, data: Dataset | None = None, *, scaled: bool = False) -> TrainedNetwork:
+def import_onnx(file: Path | str, data: Dataset | None = None, *, scaled: bool = False) -> Model:
     """The network in `file`, float32, with what was folded in `record["imported"]`.
 
     Without `data` the network takes what the file takes; one positive factor at its input is the `input_scale`.
@@ -67,7 +67,7 @@ def _network(
     faults: list[str],
     data: Dataset | None,
     scaled: bool,
-) -> TrainedNetwork | None:
+) -> Model | None:
     numbers = sum(tensor.size for tensor in graph.constants.values() if tensor is not None)
     chain = Spine(beside, graph.version, graph.batch, numbers)
     found = interpret(graph, chain, faults)
@@ -91,7 +91,7 @@ def _network(
         }
         dataset = data.name if data else graph.metadata.get("lavaghost.dataset", "unknown")
         record = {"imported": imported}
-        return TrainedNetwork(network, Learning(epochs=0), params, scale, labels, dataset, record)
+        return Model(network, Learning(epochs=0), params, scale, labels, dataset, record)
     except RefusedError as why:
         faults.append(f"the graph {why}")
     except SpecError as why:

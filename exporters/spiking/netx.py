@@ -22,7 +22,7 @@ from lavaghost.exporters.spiking import hdf5, spiking_files
 from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
 from lavaghost.exporters.spiking.neurons import FormatLimits, input_levels
 from lavaghost.exporters.spiking.spiking_files import SpikingOptions
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 LARGEST_WEIGHT = 127
@@ -58,7 +58,7 @@ class SigmaDeltaExporter:
     options: type[Spec] = SigmaDeltaOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: SigmaDeltaOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: SigmaDeltaOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         net = chain(trained, self.name)
@@ -83,7 +83,7 @@ class SigmaDeltaExporter:
             self, trained, path, packed, settings, data, "sigma-delta neurons with a relu"
         )
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: `lavaghost.engines.sigma_delta.reference`; samples in their order, since states go on."""
         net = sigma_delta.network(chain(trained, self.name), settings)
         samples = spiking_files.samples(raw, settings)
@@ -104,7 +104,7 @@ class CubaExporter:
     options: type[Spec] = SpikingOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         net = chain(trained, self.name)
@@ -123,7 +123,7 @@ class CubaExporter:
             self, trained, path, packed, settings, data, f"the rate of spikes in {options.steps} steps"
         )
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference in Lava's state of 24 bits."""
         run = spiking_files.run(
             chain(trained, self.name), settings, raw, LARGEST_VOLTAGE / ALIGN, most=LARGEST_SUM

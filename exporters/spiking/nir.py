@@ -29,7 +29,7 @@ from lavaghost.exporters.chain import chain, rectifying
 from lavaghost.exporters.spiking import hdf5, spiking_files
 from lavaghost.exporters.spiking.neurons import FormatLimits, Spiking, magnitude
 from lavaghost.exporters.spiking.spiking_files import SpikingOptions
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 VERSION = "1.0.4"
@@ -54,7 +54,7 @@ class NirExporter:
     options: type[Spec] = SpikingOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         net = chain(trained, self.name)
@@ -65,7 +65,7 @@ class NirExporter:
         activation = f"the rate of spikes in {options.steps} steps"
         return spiking_files.write(self, trained, path, packed, settings, data, activation)
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, whose sums float32 must hold without rounding."""
         net = chain(trained, self.name)
         whole = spiking_files.network(net, settings)

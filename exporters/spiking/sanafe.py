@@ -25,7 +25,7 @@ from lavaghost.exporters.spiking.spiking_files import SpikingOptions
 from lavaghost.hardware.catalogue import load
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 CHIP = "loihi1"
@@ -49,7 +49,7 @@ class SanafeExporter:
     options: type[Spec] = SpikingOptions
 
     def write(
-        self, trained: TrainedNetwork, path: Path, options: SpikingOptions, calibration: Dataset | None
+        self, trained: Model, path: Path, options: SpikingOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
         net = chain(trained, self.name)
@@ -66,13 +66,13 @@ class SanafeExporter:
         activation = f"the rate of spikes in {options.steps} steps, and of those that come in"
         return spiking_files.write(self, trained, path, text.encode(), settings, data, activation)
 
-    def expected(self, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+    def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, a step from layer to layer."""
         run = spiking_files.run(chain(trained, self.name), settings, raw, delayed=True, most=NEVER)
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
-def placed(trained: TrainedNetwork, weight_bits: int) -> list[list[int]]:
+def placed(trained: Model, weight_bits: int) -> list[list[int]]:
     """The core of each neuron: inputs first, then layer by layer. Raises `ExportError` if they do not fit."""
     network = trained.network
     mapping = map_network(network, load(CHIP), plan=Plan(weight_bits=weight_bits, messages="counts"))

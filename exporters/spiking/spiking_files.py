@@ -29,7 +29,7 @@ from lavaghost.exporters.spiking.neurons import (
     simulate,
     spiking,
 )
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 WEIGHT_BITS = 8
@@ -107,7 +107,7 @@ def exactly(sums: Array, scale: float) -> Expected:
 
 def write(
     exporter: Exporter,
-    trained: TrainedNetwork,
+    trained: Model,
     path: Path,
     data: bytes,
     settings: Mapping[str, Any],

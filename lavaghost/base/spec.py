@@ -32,13 +32,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _list_to_tuple(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """A list as a tuple, for annotations; anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
 Size = Annotated[int, Field(ge=1, le=MAX_UNITS)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(_list_to_tuple), Field(min_length=3, max_length=64)]
-HiddenSizes = Annotated[tuple[Size, ...], BeforeValidator(_list_to_tuple), Field(min_length=1, max_length=62)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(listed), Field(min_length=3, max_length=64)]
+HiddenSizes = Annotated[tuple[Size, ...], BeforeValidator(listed), Field(min_length=1, max_length=62)]
 Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]

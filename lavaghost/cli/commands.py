@@ -89,10 +89,10 @@ def evaluate(
 @json_option
 def info(model: Path, as_json: bool) -> None:
     """Show what the saved network MODEL (model.yaml) is and how it was trained."""
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
     from lavaghost.run.pipeline import describe
 
-    emit(describe(TrainedNetwork.load(model)), as_json, str(model))
+    emit(describe(Model.load(model)), as_json, str(model))
 
 
 @cli.command()

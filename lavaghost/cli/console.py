@@ -202,7 +202,7 @@ def output_folder(folder: Path, *, force: bool = False, resume: bool = False) ->
     A network that is there is not overwritten, unless `force` says so, or `resume` that it goes on.
     """
     from lavaghost.base.files import locked
-    from lavaghost.model.trained import MANIFEST_NAME
+    from lavaghost.model.model import MANIFEST_NAME
     from lavaghost.train.checkpoint import FILE_NAME
 
     with locked(folder):

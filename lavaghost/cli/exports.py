@@ -49,7 +49,7 @@ def export(
 ) -> None:
     """Write the saved network MODEL (model.yaml) in another format."""
     from lavaghost.exporters import base
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
     from lavaghost.run.pipeline import load_both
 
     if show_list:
@@ -60,7 +60,7 @@ def export(
         raise SpecError(f"export needs {' and '.join(missing)}; see lavaghost export --help")
     start = time.perf_counter()
     exporter = base.find(target)
-    trained, data = load_both(model, dataset) if dataset else (TrainedNetwork.load(model), None)
+    trained, data = load_both(model, dataset) if dataset else (Model.load(model), None)
     # a target without a suffix is a folder, in which a network may lie
     with nullcontext() if exporter.suffix else output_folder(out, force=force):
         report = base.export(trained, exporter, out, options, data)

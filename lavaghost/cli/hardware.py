@@ -107,7 +107,7 @@ def map_command(
 def _network(model: Path) -> "Network":
     """What the manifest says; the weights are not read."""
     from lavaghost.model.manifest import MAX_BYTES, from_yaml
-    from lavaghost.model.trained import MANIFEST_NAME
+    from lavaghost.model.model import MANIFEST_NAME
     from lavaghost.model.weights import read_regular
 
     path = model / MANIFEST_NAME if model.is_dir() else model
@@ -131,11 +131,11 @@ def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
     from dataclasses import replace
 
     from lavaghost.base.files import locked
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
 
     folder = model if model.is_dir() else model.parent
     with locked(folder):
-        trained = TrainedNetwork.load(model)
+        trained = Model.load(model)
         mappings = {**trained.record.get("mappings", {}), name: placement}
         return replace(trained, record={**trained.record, "mappings": mappings}).save(folder)
 

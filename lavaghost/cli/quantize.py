@@ -122,7 +122,7 @@ def precision(
     alone gain most accuracy, by more than one point.
     """
     from lavaghost.base.spec import parse
-    from lavaghost.model.trained import MANIFEST_NAME, TrainedNetwork
+    from lavaghost.model.model import MANIFEST_NAME, Model
     from lavaghost.run.config import read_config
     from lavaghost.run.plots import against_bits
     from lavaghost.studies.precision import (
@@ -140,7 +140,7 @@ def precision(
     points(study)
     found: Any
     if subject.is_dir() or subject.name == MANIFEST_NAME:
-        found = TrainedNetwork.load(subject)
+        found = Model.load(subject)
         source = dataset or found.dataset
     else:
         overrides: dict[str, Any] = {} if epochs is None else {"learning": {"epochs": epochs}}

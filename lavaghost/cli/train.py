@@ -11,7 +11,7 @@ from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, force_option, json_
 from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
 
 if TYPE_CHECKING:
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
     from lavaghost.numbers.widths import LoihiWidths
     from lavaghost.run.config import RunConfig
 
@@ -92,13 +92,13 @@ def train(
     from lavaghost.datasets import for_training, load, unsigned, warn_of
     from lavaghost.lava.available import require_lava
     from lavaghost.model.inputs import scaled_for
-    from lavaghost.model.trained import TrainedNetwork
+    from lavaghost.model.model import Model
     from lavaghost.net.spec import check_together
     from lavaghost.run.config import engine_of, integer_run, read_config
     from lavaghost.run.pipeline import OnLava, check_start, train_and_save, train_integers_and_save
     from lavaghost.train.loop import check_data
 
-    start = None if source is None else TrainedNetwork.load(source)
+    start = None if source is None else Model.load(source)
     run = read_config(config, _overrides(options), _defaults(start))
     data, engine = load(run.dataset), engine_of(run)
     integers = run.arithmetic == "loihi"
@@ -166,7 +166,7 @@ def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "
     return replace(widths, state_fraction=state_fraction)
 
 
-def _defaults(start: "TrainedNetwork | None") -> dict[str, Any]:
+def _defaults(start: "Model | None") -> dict[str, Any]:
     """What a network that training starts from decides, unless the configuration says otherwise."""
     if start is None:
         return {}

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from lavaghost.dynamics.neuron import nudge
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
 
 FLOAT32 = Float(np.float32)
@@ -68,7 +68,7 @@ def respond(
     return out
 
 
-def output_error(output: Array, target: Array, network: Network, shift: Array | None) -> Array:
+def output_error(output: Array, target: Array, graph: Graph, shift: Array | None) -> Array:
     """delta_L, the output's own reaction to the nudge, `(batch, n_L)`.
 
         squared error   u = a + beta (y - u)          ->  delta_L = beta / (1 + beta) (y - a)
@@ -77,16 +77,16 @@ def output_error(output: Array, target: Array, network: Network, shift: Array | 
     `output` is `a_L + p_L`. The second line is implicit: `shift` is the delta_L of the sweep before, None
     in the first sweep, and the iteration contracts by beta / 2.
     """
-    if network.loss == "squared_error":
-        gain = network.beta / (1.0 + network.beta)
-        return nudge(output, target, network.loss, FLOAT32) * gain
+    if graph.loss == "squared_error":
+        gain = graph.beta / (1.0 + graph.beta)
+        return nudge(output, target, graph.loss, FLOAT32) * gain
     at = output if shift is None else output + shift
-    return nudge(at, target, network.loss, FLOAT32) * network.beta
+    return nudge(at, target, graph.loss, FLOAT32) * graph.beta
 
 
-def attenuation_bits(network: Network, k: int) -> float:
+def attenuation_bits(graph: Graph, k: int) -> float:
     """-log2(beta lam^(L - k)): how far an error of 1 falls on its way to layer k; negative where it grows."""
-    return -math.log2(network.beta) - (network.depth - k) * math.log2(network.lam)
+    return -math.log2(graph.beta) - (graph.depth - k) * math.log2(graph.lam)
 
 
 def spare_bits(dtype: np.dtype[Any]) -> int:
@@ -94,35 +94,35 @@ def spare_bits(dtype: np.dtype[Any]) -> int:
     return -int(np.finfo(dtype).minexp) // 2
 
 
-def units(network: Network, dtype: np.dtype[Any]) -> tuple[int, ...]:
+def units(graph: Graph, dtype: np.dtype[Any]) -> tuple[int, ...]:
     """m_k of layers 1..L: changes of layer k are held in units of 2^-m_k; 0 in all but deep networks.
 
     An error of 1 keeps at least 2^-63 (float32), which leaves errors and weights the other half of the exponents.
     The output's unit is 1.
     """
+    if graph.relaxation is None:  # nothing is nudged
+        return (0,) * graph.depth
     spare = spare_bits(dtype)
-    hidden = range(1, network.depth)
-    return (*(max(0, math.floor(attenuation_bits(network, k)) - spare) for k in hidden), 0)
+    hidden = range(1, graph.depth)
+    return (*(max(0, math.floor(attenuation_bits(graph, k)) - spare) for k in hidden), 0)
 
 
-def restoring_bits(network: Network, k: int) -> float:
+def restoring_bits(graph: Graph, k: int) -> float:
     """log2 of `restoring_gain`, which a deep network cannot form."""
-    return attenuation_bits(network, k) + (
-        math.log2(1.0 + network.beta) if network.loss == "squared_error" else 0.0
-    )
+    return attenuation_bits(graph, k) + (math.log2(1.0 + graph.beta) if graph.loss == "squared_error" else 0.0)
 
 
-def restoring_gain(network: Network, k: int, unit: int = 0) -> float:
+def restoring_gain(graph: Graph, k: int, unit: int = 0) -> float:
     """(1 + beta) / beta * lam^-(L - k): undoes the attenuation of nudge and feedback at layer k.
 
     For cross-entropy the nudge is not divided by 1 + beta, so the first factor is 1 / beta. Of changes in units of
     2^-unit it is the gain, 2^-unit smaller, and formed without leaving the finite numbers.
     """
-    nudge_gain = 1.0 / network.beta
-    if network.loss == "squared_error":
-        nudge_gain *= 1.0 + network.beta
+    nudge_gain = 1.0 / graph.beta
+    if graph.loss == "squared_error":
+        nudge_gain *= 1.0 + graph.beta
     if unit == 0:
-        return nudge_gain * network.lam ** -(network.depth - k)
-    mantissa, exponent = math.frexp(network.lam)
-    n = network.depth - k
+        return nudge_gain * graph.lam ** -(graph.depth - k)
+    mantissa, exponent = math.frexp(graph.lam)
+    n = graph.depth - k
     return math.ldexp(nudge_gain * mantissa**-n, -n * exponent - unit)

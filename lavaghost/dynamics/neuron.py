@@ -4,16 +4,16 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.base.names import Loss
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array
 
 
-def rate(v_mem: Array, network: Network, k: int, arith: Arithmetic) -> Array:
+def rate(v_mem: Array, graph: Graph, k: int, arith: Arithmetic) -> Array:
     """r_k = clip(u_k, 0, r_max) in a hidden layer, r_L = u_L at the output. `(batch, n_k)`.
 
     A relu has `r_max` at its saturation, a hard sigmoid is `clip(u, 0, 1)`.
     """
-    return v_mem if k == network.depth else arith.clip(v_mem, 0.0, network.r_max)
+    return v_mem if k == graph.depth else arith.clip(v_mem, 0.0, graph.r_max)
 
 
 def softmax(a: Array) -> Array:

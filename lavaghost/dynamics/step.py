@@ -17,11 +17,13 @@ Lava processes compute these numbers exactly. A trial starts with a reset step i
 and arriving messages are dropped: one trial cannot see the one before it.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lavaghost.dynamics.neuron import nudge, rate
+from lavaghost.net.graph import Graph
+from lavaghost.net.kinds import Products
 from lavaghost.net.parameters import Parameters
-from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Arithmetic, Array
 
 
@@ -31,7 +33,7 @@ class Wiring(NamedTuple):
     A connection is what `Arithmetic.connection` makes of a weight matrix: in floating point the matrix itself.
     """
 
-    network: Network
+    graph: Graph
     weights: tuple[Any, ...]
     biases: tuple[Array, ...]
     feedback: tuple[Any, ...]
@@ -59,38 +61,51 @@ class State(NamedTuple):
     inhibition: tuple[Array, ...]
 
 
-def wire(network: Network, params: Parameters, arith: Arithmetic) -> Wiring:
-    """Resolve what each mechanism connects. Only tied feedback is copied."""
-    depth = network.depth
+def wire(graph: Graph, params: Parameters, arith: Arithmetic) -> Wiring:
+    """Resolve what each projection delivers by. Only tied feedback is copied."""
+    depth = graph.depth
 
-    def connect(group: str) -> tuple[Any, ...]:
-        return tuple(arith.connection(w, group, k) for k, w in enumerate(getattr(params, group), start=1))
+    def connect(group: str, products: Sequence[Products | None]) -> tuple[Any, ...]:
+        arrays = getattr(params, group)
+        return tuple(
+            arith.connection(w, group, k, p)
+            for k, (w, p) in enumerate(zip(arrays, products, strict=True), start=1)
+        )
 
-    weights = connect("weights")
+    weights = connect("weights", graph.up)
     biases = tuple(arith.array(b) for b in params.biases)
+    feedback: tuple[Any, ...] = ()
     if params.feedback:
-        feedback = connect("feedback")
-    else:
+        feedback = connect("feedback", [graph.tensors[f"feedback.{k}"] for k in range(1, depth)])
+    elif graph.has_feedback:
         feedback = tuple(arith.transposed(weights[k], k) for k in range(1, depth))
-    if network.mechanism == "duplicate":
-        return Wiring(network, weights, biases, feedback, weights[1:], biases[1:], feedback)
+    if graph.copies:
+        return Wiring(graph, weights, biases, feedback, weights[1:], biases[1:], feedback)
     ghost_biases = tuple(arith.array(c) for c in params.ghost_biases)
+    dense = [None] * len(params.ghost_weights)
     return Wiring(
-        network, weights, biases, feedback, connect("ghost_weights"), ghost_biases, connect("ghost_inhibition")
+        graph,
+        weights,
+        biases,
+        feedback,
+        connect("ghost_weights", dense),
+        ghost_biases,
+        connect("ghost_inhibition", dense),
     )
 
 
 def start_trial(net: Wiring, input_drive: Array, arith: Arithmetic) -> State:
     """The state after the reset step: membranes at zero, `W_1 x` on its way; `(batch, n_1)`."""
-    n, batch, hidden = net.network.layers, len(input_drive), range(1, net.network.depth)
-    online = net.network.mechanism == "online"
+    graph, batch = net.graph, len(input_drive)
+    n, back = graph.layers, range(1, graph.depth) if graph.has_feedback else ()
+    beside = range(1, graph.depth) if graph.has_ghosts else ()
     return State(
         v_mem=tuple(arith.zeros(batch, size) for size in n[1:]),
-        v_ghost=tuple(arith.zeros(batch, n[k] if online else n[k + 1]) for k in hidden),
+        v_ghost=tuple(arith.zeros(batch, graph.population(f"ghost.{k}").size) for k in beside),
         drive=(input_drive, *(arith.zeros(batch, size) for size in n[2:])),
-        feedback=tuple(arith.zeros(batch, n[k]) for k in hidden),
-        ghost_drive=() if online else tuple(arith.zeros(batch, n[k + 1]) for k in hidden),
-        inhibition=tuple(arith.zeros(batch, n[k]) for k in hidden),
+        feedback=tuple(arith.zeros(batch, n[k]) for k in back),
+        ghost_drive=tuple(arith.zeros(batch, n[k + 1]) for k in beside) if graph.predicts else (),
+        inhibition=tuple(arith.zeros(batch, n[k]) for k in beside),
     )
 
 
@@ -98,19 +113,24 @@ def hidden_membrane(
     v_mem: Array,
     drive: Array,
     bias: Array,
-    feedback: Array,
-    inhibition: Array,
-    spec: Network,
+    feedback: Array | None,
+    inhibition: Array | None,
+    spec: Graph,
     arith: Arithmetic,
 ) -> Array:
-    """The next u_k of a hidden layer: `-u_k + W_k r_{k-1} + b_k + lam (B_k r_{k+1} - i_k)`, `(batch, n_k)`."""
-    left_over = arith.scale(arith.subtract(feedback, inhibition), spec.lam)
-    current = arith.add(arith.add(drive, bias), left_over)
+    """The next u_k of a hidden layer: `-u_k + W_k r_{k-1} + b_k + lam (B_k r_{k+1} - i_k)`, `(batch, n_k)`.
+
+    `feedback` and `inhibition` are None where there is none.
+    """
+    current = arith.add(drive, bias)
+    if feedback is not None:
+        left_over = feedback if inhibition is None else arith.subtract(feedback, inhibition)
+        current = arith.add(current, arith.scale(left_over, spec.lam))
     return arith.integrate(v_mem, current, spec.schedule.tau_steps)
 
 
 def output_membrane(
-    v_mem: Array, drive: Array, bias: Array, target: Array | None, spec: Network, arith: Arithmetic
+    v_mem: Array, drive: Array, bias: Array, target: Array | None, spec: Graph, arith: Arithmetic
 ) -> Array:
     """The next u_L: `-u_L + W_L r_{L-1} + b_L`, and `beta (y - p(r_L))` while a target is given, `(batch, n_L)`."""
     current = arith.add(drive, bias)
@@ -119,12 +139,12 @@ def output_membrane(
     return arith.integrate(v_mem, current, spec.schedule.tau_steps)
 
 
-def ghost_membrane(v_ghost: Array, drive: Array, bias: Array, spec: Network, arith: Arithmetic) -> Array:
+def ghost_membrane(v_ghost: Array, drive: Array, bias: Array, spec: Graph, arith: Arithmetic) -> Array:
     """The next v_k of duplicate or learned ghosts: `-v_k + G_k r_k + c_k`, `(batch, n_{k+1})`."""
     return arith.integrate(v_ghost, arith.add(drive, bias), spec.schedule.tau_ghost_steps)
 
 
-def online_ghost(v_ghost: Array, feedback: Array, held: bool, spec: Network, arith: Arithmetic) -> Array:
+def online_ghost(v_ghost: Array, feedback: Array, held: bool, spec: Graph, arith: Arithmetic) -> Array:
     """The next g_k of online ghosts: `B_k r_{k+1} - g_k`, or g_k where it is held, `(batch, n_k)`."""
     return v_ghost if held else arith.integrate(v_ghost, feedback, spec.schedule.tau_ghost_steps)
 
@@ -137,36 +157,43 @@ def network_step(
     `input_drive` is `W_1 x` of the present input, `(batch, n_1)`: constant in a trial, so the caller computes
     it once. `target` is `(batch, n_L)` in the nudged phase and None in the free phase.
     """
-    spec = net.network
-    depth, online = spec.depth, spec.mechanism == "online"
+    spec = net.graph
+    depth = spec.depth
 
     # what arrived acts on the membranes
-    if online:
+    v_ghost: tuple[Array, ...] = ()
+    arriving: tuple[Array, ...] = ()
+    if spec.replicates:
         held = target is not None
         v_ghost = tuple(
             online_ghost(v, fb, held, spec, arith) for v, fb in zip(state.v_ghost, state.feedback, strict=True)
         )
         arriving = v_ghost
-    else:
+    elif spec.predicts:
         v_ghost = tuple(
             ghost_membrane(v, drive, c, spec, arith)
             for v, drive, c in zip(state.v_ghost, state.ghost_drive, net.ghost_biases, strict=True)
         )
         arriving = state.inhibition
+    none = (None,) * (depth - 1)
     v_mem = [
-        hidden_membrane(
-            state.v_mem[k], state.drive[k], net.biases[k], state.feedback[k], arriving[k], spec, arith
+        hidden_membrane(v, drive, bias, feedback, inhibition, spec, arith)
+        for v, drive, bias, feedback, inhibition in zip(
+            state.v_mem[:-1],
+            state.drive[:-1],
+            net.biases[:-1],
+            state.feedback or none,
+            arriving or none,
+            strict=True,
         )
-        for k in range(depth - 1)
     ]
     v_mem.append(output_membrane(state.v_mem[-1], state.drive[-1], net.biases[-1], target, spec, arith))
 
     # what the new rates send arrives in the next step
     r = [arith.message(rate(v_mem[k], spec, k + 1, arith), k + 1) for k in range(depth)]
     drive = (input_drive, *(arith.synapse(net.weights[k], r[k - 1]) for k in range(1, depth)))
-    if online:
-        ghost_drive, inhibition = (), v_ghost
-    else:
+    ghost_drive, inhibition = (), v_ghost
+    if spec.predicts:
         # a duplicate's incoming weights are the next layer's, so it receives the very same message
         ghost_drive = tuple(
             drive[k + 1] if w is net.weights[k + 1] else arith.synapse(w, r[k])

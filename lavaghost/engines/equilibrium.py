@@ -6,6 +6,7 @@ fully. Memory is a few `(batch, n)` buffers per layer, made once. Changes of rat
 (`dynamics.fixed_point.units`), which are 1 unless a network is so deep that they would pass below float32.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,15 @@ from numpy.typing import DTypeLike
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.fixed_point import output_error, respond, spare_bits, split, units
 from lavaghost.engines.trial import Trial
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, gemm
 
 
 class Equilibrium:
-    """Fixed points of `network` for batches of up to `batch` samples.
+    """Fixed points of `graph` for batches of up to `batch` samples.
 
     sweeps        top-down sweeps of the nudged phase; the most allowed when `tolerance` is given
     tolerance     stop when no rate changes by more than this, relative to the largest change of its layer
-    free_sweeps   sweeps of the free phase, needed by learned ghosts only
     push          also compute what deviations push upwards; the prediction rule of duplicate ghosts, in one
                   sweep, does not need it
     predict       also compute what ghosts do not predict; the temporal rule, in one sweep, does not need it
@@ -31,25 +31,24 @@ class Equilibrium:
 
     def __init__(
         self,
-        network: Network,
+        graph: Graph,
         batch: int,
         *,
         sweeps: int = 1,
         tolerance: float | None = None,
-        free_sweeps: int = 6,
         push: bool = True,
         predict: bool = True,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.network, self.sweeps, self.tolerance = network, sweeps, tolerance
+        self.graph, self.sweeps, self.tolerance = graph, sweeps, tolerance
         self.dtype = np.dtype(dtype)
-        self.learned = network.mechanism == "learned"
-        self.free_sweeps = free_sweeps if self.learned else 1
+        self.learned = graph.ghosts_learn
+        self._feeds_back = tuple(map(self._back, range(1, graph.depth))) if graph.has_feedback else ()
         self.push = push or self.learned or sweeps > 1
         self.predict = predict or sweeps > 1
         self.sweeps_done = 0
-        self.units = units(network, self.dtype)
-        n = network.layers
+        self.units = units(graph, self.dtype)
+        n = graph.layers
 
         def buffers(sizes: tuple[int, ...]) -> list[Array]:
             return [np.empty((batch, size), self.dtype) for size in sizes]
@@ -74,7 +73,7 @@ class Equilibrium:
     def output(self, params: Parameters, x: Array) -> Array:
         """See `TrialEngine`. Any number of samples, in batches."""
         size = len(self._rate[-1])
-        out = np.empty((len(x), self.network.layers[-1]), self.dtype)
+        out = np.empty((len(x), self.graph.layers[-1]), self.dtype)
         for start in range(0, len(x), size):
             part = x[start : start + size]
             out[start : start + size] = self.free(params, part)[-1]
@@ -84,7 +83,7 @@ class Equilibrium:
 
     def free(self, params: Parameters, x: Array) -> tuple[Array, ...]:
         """r_1..r_L at the free fixed point. Later `nudged` calls start from here."""
-        batch, depth = len(x), self.network.depth
+        batch, depth = len(x), self.graph.depth
         if batch > len(self._rate[-1]):
             raise ValueError(f"batch of {batch} exceeds this engine's {len(self._rate[-1])}")
         self._at = batch
@@ -92,9 +91,9 @@ class Equilibrium:
             for e in self._feedback:
                 e[:batch] = 0
             # what the input delivers is the same in every sweep
-            drive = np.empty((batch, self.network.layers[1]), self.dtype)
+            drive = np.empty((batch, self.graph.layers[1]), self.dtype)
             self._drive(params, 0, x, drive)
-            for _ in range(self.free_sweeps):
+            for _ in range(self.graph.free_sweeps):
                 self._free_sweep(params, drive)
             self._free_sweep(params, drive, last=True)
         else:
@@ -109,17 +108,27 @@ class Equilibrium:
     def _drive(self, params: Parameters, k: int, below: Array, out: Array) -> None:
         """`out` = W_k r_{k-1} + b_k."""
         out[:] = params.biases[k]
-        gemm(below, params.weights[k], out, beta=1.0, trans_b=True)
+        self.graph.up[k].apply(params.weights[k], below, out, beta=1.0)
+
+    def _back(self, k: int) -> Callable[[Parameters, Array, Array, float], Array]:
+        """`(params, above, out, alpha)` -> `out = alpha B_k above`: one way of a tensor, or the other."""
+        (link,) = (p for p in self.graph.into(self.graph.layer(k)) if p.path == "feedback")
+        products = self.graph.products(link)
+        if link.transposed:
+            return lambda params, above, out, alpha: products.apply_transposed(
+                params.weights[k], above, out, alpha
+            )
+        return lambda params, above, out, alpha: products.apply(params.feedback[k - 1], above, out, alpha)
 
     def _settle(self, k: int, v: Array, r: Array) -> None:
-        if k < self.network.depth - 1:
-            split(v, self.network.r_max, r)
+        if k < self.graph.depth - 1:
+            split(v, self.graph.r_max, r)
         else:
             r[:] = v
 
     def _free_sweep(self, params: Parameters, drive: Array, last: bool = False) -> None:
         """Forward pass with the feedback that learned ghosts left over, then that feedback anew."""
-        batch, depth, lam = self._at, self.network.depth, self.network.lam
+        batch, depth, lam = self._at, self.graph.depth, self.graph.lam
         for k in range(depth):
             v, r = self._excess[k][:batch], self._rate[k][:batch]
             if k == 0:
@@ -135,7 +144,7 @@ class Equilibrium:
             gemm(self._rate[k][:batch], params.ghost_weights[k], h, beta=1.0, trans_b=True)
             self._settle(k + 1, h, g)
             whole, left = self._whole[k][:batch], self._left_over[k][:batch]
-            gemm(self._rate[k + 1][:batch], params.feedback_of(k + 1), whole, trans_b=True)
+            self._feeds_back[k](params, self._rate[k + 1][:batch], whole, 1.0)
             left[:] = whole
             gemm(g, params.ghost_inhibition[k], left, alpha=-1.0, beta=1.0, trans_b=True)
             if not last:
@@ -145,7 +154,7 @@ class Equilibrium:
 
     def nudged(self, params: Parameters, x: Array, target: Array) -> Trial:
         """The nudged fixed point for the batch of the last `free` call."""
-        batch, hidden = self._at, self.network.depth - 1
+        batch, hidden = self._at, self.graph.depth - 1
         rates, changes = self._cut(self._rate), self._cut(self._change)
         output, shift = rates[-1], None
         before: list[Array] = []
@@ -154,7 +163,7 @@ class Equilibrium:
             first = sweep == 0
             if not first:
                 output = rates[-1] + self._pushed[-1][:batch]
-            shift = output_error(output, target, self.network, shift)
+            shift = output_error(output, target, self.graph, shift)
             changes[-1][:] = shift if first else shift + self._pushed[-1][:batch]
             if self.push:
                 self._unpredicted[-1][:batch] = shift
@@ -197,15 +206,15 @@ class Equilibrium:
 
     def _top_down(self, params: Parameters, first: bool) -> None:
         """e_k and d_k from the layer above, for k = L-1..1."""
-        batch, lam = self._at, self.network.lam
-        duplicate = self.network.mechanism == "duplicate"
-        for k in range(self.network.depth - 2, -1, -1):
+        batch, lam = self._at, self.graph.lam
+        duplicate = self.graph.copies
+        for k in range(self.graph.depth - 2, -1, -1):
             above = self._change[k + 1][:batch]
             if duplicate and not first:
                 above = self._unpredicted[k + 1][:batch]
             e, d = self._feedback[k][:batch], self._change[k][:batch]
             gain = lam * self._to(k, k + 1)
-            gemm(above, params.feedback_of(k + 1), e, alpha=gain, trans_b=True)
+            self._feeds_back[k](params, above, e, gain)
             if self.learned and not first:
                 ghosts = self._ghost_change[k][:batch]
                 gemm(ghosts, params.ghost_inhibition[k], e, alpha=-gain, beta=1.0, trans_b=True)
@@ -218,31 +227,31 @@ class Equilibrium:
 
     def _bottom_up(self, params: Parameters, shift: Array) -> None:
         """p_k and d_k from the layer below, for k = 2..L, and what the ghosts make of it."""
-        batch, hidden = self._at, self.network.depth - 1
-        for k in range(self.network.depth):
+        batch, hidden = self._at, self.graph.depth - 1
+        for k in range(self.graph.depth):
             d = self._change[k][:batch]
             if k > 0:
                 p = self._pushed[k][:batch]
-                gemm(self._change[k - 1][:batch], params.weights[k], p, alpha=self._to(k, k - 1), trans_b=True)
+                self.graph.up[k].apply(params.weights[k], self._change[k - 1][:batch], p, self._to(k, k - 1))
                 if k < hidden:
                     np.add(p, self._feedback[k][:batch], out=d)
                     self._respond(k, d, d)
                 else:
                     np.add(p, shift, out=d)
-            if self.network.mechanism == "duplicate" and k < hidden and self.predict:
+            if self.graph.copies and k < hidden and self.predict:
                 self._mismatch(k)
             if self.learned and k < hidden:
                 dg, scratch = self._ghost_change[k][:batch], self._ghost_scratch[k][:batch]
                 gemm(d, params.ghost_weights[k], dg, alpha=self._to(k + 1, k), trans_b=True)
                 if k + 1 < hidden:
                     h, g = self._ghost_excess[k][:batch], self._ghost_rate[k][:batch]
-                    respond(dg, h, g, self.network.r_max, dg, scratch, self._power(self.units[k + 1]))
+                    respond(dg, h, g, self.graph.r_max, dg, scratch, self._power(self.units[k + 1]))
 
     def _respond(self, k: int, change: Array, out: Array) -> None:
         batch = self._at
         excess, rate = self._excess[k][:batch], self._rate[k][:batch]
         power = self._power(self.units[k])
-        respond(change, excess, rate, self.network.r_max, out, self._scratch[k][:batch], power)
+        respond(change, excess, rate, self.graph.r_max, out, self._scratch[k][:batch], power)
 
     def _mismatch(self, k: int) -> None:
         """delta_k = d_k - (rho(v_k + p_k) - rho(v_k))."""
@@ -256,7 +265,7 @@ class Equilibrium:
 
     def _unpredicted_rates(self, params: Parameters) -> tuple[Array, ...]:
         """Nudged minus free r_k - g_{k-1}; the input is clamped, so layer 1 has its own change."""
-        if self.network.mechanism == "online" or not self.predict:
+        if not self.graph.predicts or not self.predict:
             return ()
         if not self.learned:
             return self._cut(self._unpredicted) if self.push else self._cut(self._change)

@@ -11,23 +11,23 @@ import numpy as np
 from lavaghost.dynamics import Parameters, State, Wiring, network_step, start_trial, wire
 from lavaghost.dynamics.neuron import rate
 from lavaghost.engines.trial import Trial
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
 
 
 class Stepped:
-    """Euler steps of `network` in `arith` (double precision unless told otherwise)."""
+    """Euler steps of `graph` in `arith` (double precision unless told otherwise)."""
 
-    def __init__(self, network: Network, arith: Arithmetic | None = None) -> None:
-        self.network = network
+    def __init__(self, graph: Graph, arith: Arithmetic | None = None) -> None:
+        self.graph = graph
         self.arith: Arithmetic = Float() if arith is None else arith
 
     def states(
         self, params: Parameters, x: Array, target: Array | None = None
     ) -> Iterator[tuple[Wiring, State]]:
         """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`."""
-        net = wire(self.network, params, self.arith)
-        schedule = self.network.schedule
+        net = wire(self.graph, params, self.arith)
+        schedule = self.graph.schedule
         # the input is clamped in a trial, so what its weights deliver is computed once
         drive = self.arith.synapse(net.weights[0], self.arith.input(x))
         state = start_trial(net, drive, self.arith)
@@ -43,13 +43,13 @@ class Stepped:
 
     def rates(self, state: State) -> tuple[Array, ...]:
         """r_1..r_L of a state."""
-        return tuple(rate(v, self.network, k, self.arith) for k, v in enumerate(state.v_mem, start=1))
+        return tuple(rate(v, self.graph, k, self.arith) for k, v in enumerate(state.v_mem, start=1))
 
     def ghost_rates(self, state: State) -> tuple[Array, ...]:
-        """g_1..g_{L-1} of a state; an online ghost's rate is its membrane."""
-        if self.network.mechanism == "online":
+        """g_1..g_{L-1} of a state; the rate of a ghost that replicates is its membrane."""
+        if self.graph.replicates:
             return state.v_ghost
-        return tuple(rate(v, self.network, k + 1, self.arith) for k, v in enumerate(state.v_ghost, start=1))
+        return tuple(rate(v, self.graph, k + 1, self.arith) for k, v in enumerate(state.v_ghost, start=1))
 
     def ends(self, params: Parameters, x: Array, target: Array | None = None) -> tuple[State, State]:
         """The states at the end of the free phase and at the end of the trial."""
@@ -57,7 +57,7 @@ class Stepped:
         _, state = next(steps)
         free = state
         for step, (_, state) in enumerate(steps, start=2):
-            if step == self.network.schedule.t_free_steps:
+            if step == self.graph.schedule.t_free_steps:
                 free = state
         return free, state
 
@@ -75,19 +75,25 @@ class Stepped:
         """The trial of `x (batch, n_0)` whose free phase ended in `free_state`, and which ended in `state`."""
         free, nudged = self.rates(free_state), self.rates(state)
         change = tuple(self.arith.subtract(n, f) for n, f in zip(nudged, free, strict=True))
-        online = self.network.mechanism == "online"
-        unpredicted = () if online else (change[0], *self._unpredicted(free, free_state, nudged, state))
+        predicts = self.graph.predicts
+        unpredicted = (change[0], *self._unpredicted(free, free_state, nudged, state)) if predicts else ()
         return Trial(
             x=np.asarray(x),
             free=free,
             change=change,
             unpredicted=unpredicted,
             pre=(self.arith.input(x), *nudged[:-1]),
-            ghost_rate=() if online else self.ghost_rates(free_state),
-            left_over=tuple(map(self.arith.subtract, free_state.feedback, free_state.inhibition)),
+            ghost_rate=self.ghost_rates(free_state) if predicts else (),
+            left_over=self._left_over(free_state),
             whole=free_state.feedback,
-            ghost_pre=() if online else self.ghost_rates(state),
+            ghost_pre=self.ghost_rates(state) if predicts else (),
         )
+
+    def _left_over(self, free: State) -> tuple[Array, ...]:
+        """B_k r_{k+1} - i_k."""
+        if not self.graph.has_ghosts:
+            return free.feedback
+        return tuple(map(self.arith.subtract, free.feedback, free.inhibition))
 
     def _unpredicted(
         self, free: tuple[Array, ...], free_state: State, nudged: tuple[Array, ...], state: State

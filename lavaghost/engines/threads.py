@@ -22,7 +22,8 @@ from typing import Any
 
 import threadpoolctl
 
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
 
 LARGE = 2**24
 """Multiplications from which a matrix product is left all threads: undisturbed, it gains 1.5 times and more there."""
@@ -37,13 +38,13 @@ _users = 0
 _limit: Any = None
 
 
-def is_small(network: Network, batch: int) -> bool:
+def is_small(network: Network | Graph, batch: int) -> bool:
     """Whether no matrix product of `batch` samples is worth a second thread."""
     return batch * max(a * b for a, b in pairwise(network.layers)) < LARGE
 
 
 @contextmanager
-def suited_threads(network: Network, batch: int) -> Iterator[None]:
+def suited_threads(network: Network | Graph, batch: int) -> Iterator[None]:
     """While the block runs, products have one thread if all are small, else as many as there are.
 
     The limit is the process's, so blocks may be nested and run beside each other: it goes with the last one that is

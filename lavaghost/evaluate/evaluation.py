@@ -11,7 +11,7 @@ from lavaghost.base.names import ArithmeticName
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.engines.threads import suited_threads
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import Formats, LoihiWidths
@@ -75,7 +75,7 @@ def class_figures(predicted: Array, y: Array, n_classes: int) -> dict[str, Any]:
     return figures
 
 
-def warn_of_dead(trained: TrainedNetwork, found: Array) -> None:
+def warn_of_dead(trained: Model, found: Array) -> None:
     """Warn if outputs `found (samples, n_L)` are the same for all samples, or if no error reaches a hidden layer."""
     remedy = "train anew with inputs that fill 0..1 or are standardised, a lower learning.eta, or another seed"
     if len(found) > 1 and np.ptp(found, axis=0).max() <= SAME * np.abs(found).max():
@@ -90,19 +90,19 @@ def warn_of_dead(trained: TrainedNetwork, found: Array) -> None:
         )
 
 
-def arithmetic_of(trained: TrainedNetwork) -> ArithmeticName:
+def arithmetic_of(trained: Model) -> ArithmeticName:
     """loihi for a network that was quantised or that learned in integers, else float."""
     return "loihi" if "integer" in trained.record else "float"
 
 
-def outputs(trained: TrainedNetwork, x: Array) -> Array:
+def outputs(trained: Model, x: Array) -> Array:
     """r_L at the free fixed point, `(samples, n_L)`, float32."""
     engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
     with suited_threads(trained.network, BATCH):
         return engine.output(trained.params, x)
 
 
-def integer_form(trained: TrainedNetwork) -> Loihi:
+def integer_form(trained: Model) -> Loihi:
     """The arithmetic that a quantised or integer-trained network was made for. Raises `ModelFileError`."""
     form = trained.record.get("integer")
     try:
@@ -117,7 +117,7 @@ def integer_form(trained: TrainedNetwork) -> Loihi:
     return Loihi(formats, widths)
 
 
-def integer_outputs(trained: TrainedNetwork, x: Array, report: SamplesDone = lambda done: None) -> Array:
+def integer_outputs(trained: Model, x: Array, report: SamplesDone = lambda done: None) -> Array:
     """Output states at the end of the free phase, real numbers `(samples, n_L)`, of a network in integers."""
     arith = integer_form(trained)
     network = CompiledNetwork(trained.network, arith.formats, arith.widths, trained.params)
@@ -128,7 +128,7 @@ def integer_outputs(trained: TrainedNetwork, x: Array, report: SamplesDone = lam
     return out
 
 
-def stepped_outputs(trained: TrainedNetwork, x: Array, report: SamplesDone = lambda done: None) -> Array:
+def stepped_outputs(trained: Model, x: Array, report: SamplesDone = lambda done: None) -> Array:
     """r_L at the end of the free phase of the stepped engine in batches, `(samples, n_L)`, float64."""
     engine, parts = Stepped(trained.network), []
     with suited_threads(trained.network, BATCH):
@@ -138,7 +138,7 @@ def stepped_outputs(trained: TrainedNetwork, x: Array, report: SamplesDone = lam
     return np.concatenate(parts)
 
 
-def one_by_one(trained: TrainedNetwork, x: Array) -> Array:
+def one_by_one(trained: Model, x: Array) -> Array:
     """r_L at the end of the free phase of the stepped engine, one sample at a time, float64.
 
     A batch would round its matrix products in another order; one sample is what Lava computes.
@@ -149,7 +149,7 @@ def one_by_one(trained: TrainedNetwork, x: Array) -> Array:
 
 
 def evaluate(
-    trained: TrainedNetwork,
+    trained: Model,
     x: Array,
     y: Array,
     engine: str,

@@ -2,7 +2,7 @@
 
 Scales are powers of two, chosen from data: messages so that a high percentile of a layer's rates fits, weights so
 that the squared error of what they deliver to calibration samples is smallest, clipped weights included. The
-network that comes out is again a `TrainedNetwork`: its numbers are real, and integers hold them exactly. Its record
+network that comes out is again a `Model`: its numbers are real, and integers hold them exactly. Its record
 names widths and formats under `integer`, so that `integer_form` finds the same integers anywhere.
 """
 
@@ -18,7 +18,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.evaluate.evaluation import BATCH, outputs
 from lavaghost.model.inputs import unsigned_for
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array, Float
 from lavaghost.numbers.loihi import SOURCES, Loihi
@@ -55,7 +55,7 @@ class LayerReport:
 class Quantised:
     """An integer network and its price; accuracies are shares of the test set."""
 
-    trained: TrainedNetwork
+    trained: Model
     accuracy: float
     float_accuracy: float
     label_agreement: float
@@ -82,7 +82,7 @@ class Quantised:
 
 
 def quantize(
-    trained: TrainedNetwork,
+    trained: Model,
     data: Dataset,
     widths: LoihiWidths = DEFAULT,
     percentile: float = 99.9,

@@ -22,7 +22,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.sigma_delta import SigmaDelta, deltas, quantize, reference
 from lavaghost.hardware.schema import Hardware
 from lavaghost.lava.available import require_lava
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
 EXTENSION = (
@@ -106,7 +106,7 @@ def require_target(hardware: Hardware, simulate: bool) -> None:
 
 
 def deploy(
-    trained: TrainedNetwork,
+    trained: Model,
     data: Dataset,
     hardware: Hardware,
     *,

@@ -1,29 +1,22 @@
-"""Stochastic gradient descent with momentum on factored weight changes.
+"""Stochastic gradient descent with momentum on factored changes.
 
-    V_k <- momentum V_k - weight_decay W_k + gain_k / batch * post_k^T pre_k
-    W_k <- W_k + eta V_k
+    V <- momentum V - weight_decay W + gain / batch * post^T pre        (the product is that of the projection's kind)
+    W <- W + eta V
 
 This is PyTorch's SGD with its sign turned: a local rule already points downhill. Every method uses it, so a
 comparison of methods compares their factors alone. Biases have a presynaptic rate of one and no decay.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
 from lavaghost.base.names import Decay
-from lavaghost.dynamics import Parameters
-from lavaghost.numbers.arithmetic import Array, add_scaled, gemm
-
-
-class Factors(NamedTuple):
-    """A weight change before it is multiplied out: `gain * mean over the batch of post^T pre`."""
-
-    post: Array
-    pre: Array
-    gain: float
+from lavaghost.methods.base import Changes
+from lavaghost.net.graph import Graph
+from lavaghost.net.parameters import Parameters
+from lavaghost.numbers.arithmetic import Array, add_scaled
 
 
 def learning_rate(eta: float, decay: Decay, progress: float) -> float:
@@ -35,40 +28,53 @@ def learning_rate(eta: float, decay: Decay, progress: float) -> float:
     return eta
 
 
+def learned_tensors(graph: Graph) -> tuple[str, ...]:
+    """Tensors that have a velocity: weights, biases, and feedback that a method learns by factors."""
+    depth = range(1, graph.depth + 1)
+    feedback = [p.tensor for p in graph.along("feedback") if p.own and p.plastic and p.tensor is not None]
+    return (*(f"weights.{k}" for k in depth), *(f"biases.{k}" for k in depth), *feedback)
+
+
 class Momentum:
-    """Velocities of one run, updated in place together with the weights."""
+    """Velocities of one run, updated in place together with the tensors."""
 
-    groups = ("weights", "biases")
-    """The groups of `Parameters` that have a velocity."""
-
-    def __init__(self, params: Parameters, momentum: float, weight_decay: float) -> None:
-        self.momentum, self.weight_decay = momentum, weight_decay
-        self.weights = [np.zeros_like(w) for w in params.weights]
-        self.biases = [np.zeros_like(b) for b in params.biases]
+    def __init__(self, graph: Graph, params: Parameters, momentum: float, weight_decay: float) -> None:
+        self.graph, self.momentum, self.weight_decay = graph, momentum, weight_decay
+        arrays = params.named()
+        self._velocities = {name: np.zeros_like(arrays[name]) for name in learned_tensors(graph)}
 
     def named(self) -> dict[str, Array]:
-        """Every velocity under the name of its parameter, such as `weights.1`."""
-        return {f"{g}.{k}": v for g in self.groups for k, v in enumerate(getattr(self, g), start=1)}
+        """Every velocity under the name of its tensor, such as `weights.1`."""
+        return dict(self._velocities)
 
-    def restore(self, arrays: dict[str, Array]) -> None:
+    def restore(self, arrays: Mapping[str, Array]) -> None:
         """Take velocities back from `named`."""
-        for name, velocity in self.named().items():
+        for name, velocity in self._velocities.items():
             velocity[:] = arrays[name]
 
-    def apply(self, params: Parameters, factors: Sequence[Factors | None], eta: float) -> None:
-        """One step of size `eta`; a layer whose factors are None stays as it is."""
-        for k, factor in enumerate(factors):
-            if factor is None:
-                continue
-            post, pre, gain = factor
-            velocity, weights = self.weights[k], params.weights[k]
-            # not by gemm's beta: OpenBLAS scales with it in a pass that is slower than this one
+    def apply(self, params: Parameters, changes: Changes, eta: float) -> None:
+        """One step of size `eta`; a tensor without factors stays as it is."""
+        arrays = params.named()
+        for name, (post, pre, gain) in changes.factors.items():
+            velocity, weights = self._velocities[name], arrays[name]
+            # not by the product's beta: OpenBLAS scales with it in a pass that is slower than this one
             velocity *= self.momentum
             if self.weight_decay:
                 add_scaled(weights, velocity, -self.weight_decay)
-            gemm(post, pre, velocity, alpha=gain / len(post), beta=1.0, trans_a=True)
+            products = self.graph.tensors[name]
+            products.correlate(post, pre, velocity, gain / len(post), 1.0)
             add_scaled(velocity, weights, eta)
-            bias_velocity = self.biases[k]
-            bias_velocity *= self.momentum
-            bias_velocity += post.sum(axis=0) * (gain / len(post))
-            add_scaled(bias_velocity, params.biases[k], eta)
+            bias = name.replace("weights.", "biases.")
+            if bias != name:
+                self._apply_bias(arrays[bias], bias, post, gain, eta)
+        for name, change in changes.add.items():
+            own = arrays[name]
+            own += change.astype(own.dtype, copy=False)
+        for name, other in changes.follow.items():
+            add_scaled(self._velocities[other], arrays[name], eta)
+
+    def _apply_bias(self, bias: Array, name: str, post: Array, gain: float, eta: float) -> None:
+        velocity = self._velocities[name]
+        velocity *= self.momentum
+        velocity += post.sum(axis=0) * (gain / len(post))
+        add_scaled(velocity, bias, eta)

@@ -13,7 +13,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError, warn
 from lavaghost.datasets import Dataset, Range, range_of, scaled_to, two_channels, unsigned
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.train.loop import check_data
 
 UNIT_RANGE = Range(0.0, 1.0, 0.5)
@@ -25,7 +25,7 @@ def inputs_record(data: Dataset) -> dict[str, Any]:
     return {**range_of(data.x_train, data.channels)._asdict(), "channels": data.channels}
 
 
-def scaled_for(trained: TrainedNetwork, data: Dataset) -> Dataset:
+def scaled_for(trained: Model, data: Dataset) -> Dataset:
     """`data` as rates of `trained`, in its scale and its channels.
 
     Raises `SpecError` for other sizes, and, with both ranges and scales, for samples of another kind than those that
@@ -38,7 +38,7 @@ def scaled_for(trained: TrainedNetwork, data: Dataset) -> Dataset:
     return _scaled(trained, data, seen)
 
 
-def _scaled(trained: TrainedNetwork, data: Dataset, seen: Range | None) -> Dataset:
+def _scaled(trained: Model, data: Dataset, seen: Range | None) -> Dataset:
     found, scale = range_of(data.x_train, data.channels), trained.input_scale
     same = np.float32(data.scale) == np.float32(scale)
     if seen is None and not same:
@@ -63,14 +63,14 @@ def _scaled(trained: TrainedNetwork, data: Dataset, seen: Range | None) -> Datas
     return scaled_to(data, scale)
 
 
-def _unlike(trained: TrainedNetwork, data: Dataset, found: Range, seen: str) -> str:
+def _unlike(trained: Model, data: Dataset, found: Range, seen: str) -> str:
     return (
         f"data set {data.name} has inputs of {found} (scale {data.scale:.6g}), and the network was trained on {seen} "
         f"(scale {trained.input_scale:.6g}); store the samples as those of {trained.dataset:.60} are, or train on these"
     )
 
 
-def _seen(trained: TrainedNetwork) -> tuple[Range | None, int]:
+def _seen(trained: Model) -> tuple[Range | None, int]:
     """The range of the rates that a network was trained on, as far as is known, and its channels."""
     kept = trained.record.get("inputs")
     usual = None if trained.input_scale == 1.0 or "imported" in trained.record else UNIT_RANGE
@@ -83,12 +83,12 @@ def _seen(trained: TrainedNetwork) -> tuple[Range | None, int]:
         return usual, 1
 
 
-def range_seen(trained: TrainedNetwork) -> Range | None:
+def range_seen(trained: Model) -> Range | None:
     """The range of the rates that a network was trained on, if its record says it."""
     return _seen(trained)[0] if "inputs" in trained.record else None
 
 
-def unsigned_for(trained: TrainedNetwork, data: Dataset) -> tuple[TrainedNetwork, Dataset]:
+def unsigned_for(trained: Model, data: Dataset) -> tuple[Model, Dataset]:
     """Network and data for spikes that have no sign: both in two channels if the data go below 0, with a warning.
 
     W_1 r_0 = [W_1, -W_1] [max(r_0, 0), max(-r_0, 0)]: the network computes the same.

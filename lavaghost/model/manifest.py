@@ -1,12 +1,11 @@
 """The manifest of a saved network, `model.yaml`: what it says, how it is read and written.
 
-The specification (`network`, `learning`) is the one truth. `populations` and `projections` spell out for
+The specification (`network`, `method`) is the one truth. `populations` and `projections` spell out for
 other tools what it implies, and a file in which they say anything else is refused. Numbers of the weights
 are never in the manifest; they lie beside it, and their SHA-256 is here.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -18,10 +17,15 @@ from lavaghost.base.files import sha256
 from lavaghost.base.records import MAX_TEXT
 from lavaghost.base.spec import Count, Positive, Spec, parse
 from lavaghost.base.strict_yaml import MAX_NODES, Writer, nodes
-from lavaghost.net.spec import Learning, Network, check_together
+from lavaghost.methods.learning import Learning
+from lavaghost.methods.registry import AnyMethod, check_together
+from lavaghost.model.version_1 import converted
+from lavaghost.net.graph import Graph, Population, Projection
+from lavaghost.net.network import Network
+from lavaghost.online.integers.settings import IntegerLearning
 
-VERSION = "1.0"
-"""Version of the format that is written. Any 1.x is read."""
+VERSION = "2.0"
+"""Version of the format that is written. Any 2.x is read, and 1.x (`model.version_1`)."""
 MAX_BYTES = 1 << 20
 SEAL = b"# SHA-256 of the lines above: "
 
@@ -35,33 +39,6 @@ class InputScaling(Spec):
     scale: Positive
 
 
-class Population(Spec):
-    """Units of one kind. `bias` names a tensor; a duplicate's is that of the layer which it copies."""
-
-    name: Text
-    role: Literal["input", "hidden", "ghost", "output"]
-    size: Count
-    activation: Literal["linear", "relu", "hard_sigmoid"]
-    bias: Text | None = None
-
-
-class Projection(Spec):
-    """Connections from one population to another, `(n_target, n_source)`.
-
-    Exactly one of `tensor` (its own weights), `copy_of` and `transpose_of` (weights of that tensor), and
-    `one_to_one` (unit weights) is given. What is `inhibitory` is subtracted.
-    """
-
-    source: Text
-    target: Text
-    kind: Literal["feedforward", "feedback", "ghost"]
-    tensor: Text | None = None
-    copy_of: Text | None = None
-    transpose_of: Text | None = None
-    one_to_one: Literal[True] | None = None
-    inhibitory: Literal[True] | None = None
-
-
 class Weights(Spec):
     """The file of the tensors, inside the manifest's folder."""
 
@@ -71,19 +48,36 @@ class Weights(Spec):
     bytes: Annotated[int, Field(ge=8)]
 
 
+class Numbers(Spec):
+    """What the tensors are: float32, or the integers of a chip, each with what it stands for."""
+
+    arithmetic: Literal["float", "loihi"] = "float"
+    widths: dict[str, int | bool] | None = None
+    """Bits of everything (`LoihiWidths`)."""
+    formats: dict[str, list[int]] | None = None
+    """Fractional bits, layer by layer (`Formats`)."""
+
+
+AnyLearning = Annotated[Learning | IntegerLearning, Field(discriminator="arithmetic")]
+
+
 class Manifest(Spec):
     """All of `model.yaml`."""
 
     format: Literal["lavaghost.network"]
-    version: Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
+    version: Annotated[str, Field(pattern=r"^[12]\.[0-9]{1,4}$")]
     producer: Text
     dataset: Text
     network: Network
-    learning: Learning
+    method: AnyMethod
+    """Its name, and its settings."""
+    learning: AnyLearning
+    """The settings that it was trained by: those that ran."""
     input: InputScaling
     labels: list[int | Text]
     record: dict[str, Any]
     """Measured figures; whatever JSON can hold."""
+    numbers: Numbers
     populations: list[Population]
     projections: list[Projection]
     weights: Weights
@@ -92,68 +86,6 @@ class Manifest(Spec):
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema of `model.yaml`."""
     return Manifest.model_json_schema()
-
-
-def populations(network: Network) -> list[Population]:
-    """The populations that `network` implies: input, hidden and output layers, then ghosts."""
-    n, depth, rho = network.layers, network.depth, network.activation
-    found = [Population(name="input", role="input", size=n[0], activation="linear")]
-    for k in range(1, depth):
-        bias = f"biases.{k}"
-        found.append(Population(name=_layer(network, k), role="hidden", size=n[k], activation=rho, bias=bias))
-    bias = f"biases.{depth}"
-    found.append(Population(name="output", role="output", size=n[depth], activation="linear", bias=bias))
-    online = network.mechanism == "online"
-    for k in range(1, depth):
-        # a ghost stands for a unit of the layer above; an online one is an integrator beside its neuron
-        linear = online or k + 1 == depth
-        bias = f"biases.{k + 1}" if network.mechanism == "duplicate" else f"ghost_biases.{k}"
-        found.append(
-            Population(
-                name=f"ghost.{k}",
-                role="ghost",
-                size=n[k] if online else n[k + 1],
-                activation="linear" if linear else rho,
-                bias=None if online else bias,
-            )
-        )
-    return found
-
-
-def projections(network: Network) -> list[Projection]:
-    """The projections that `network` implies, from the input upwards."""
-    return list(_projections(network))
-
-
-def _projections(network: Network) -> Iterator[Projection]:
-    for k in range(1, network.depth + 1):
-        yield Projection(
-            source=_layer(network, k - 1),
-            target=_layer(network, k),
-            kind="feedforward",
-            tensor=f"weights.{k}",
-        )
-    for k in range(1, network.depth):
-        here, above, ghost = _layer(network, k), _layer(network, k + 1), f"ghost.{k}"
-        own: dict[str, Any] = {"transpose_of": f"weights.{k + 1}"}
-        shared = own
-        if network.feedback == "random":
-            own, shared = {"tensor": f"feedback.{k}"}, {"copy_of": f"feedback.{k}"}
-        yield Projection(source=above, target=here, kind="feedback", **own)
-        incoming: dict[str, Any] = {"copy_of": f"weights.{k + 1}"}
-        outgoing: dict[str, Any] = shared
-        source = here
-        if network.mechanism == "online":
-            incoming, outgoing, source = shared, {"one_to_one": True}, above
-        elif network.mechanism == "learned":
-            incoming = {"tensor": f"ghost_weights.{k}"}
-            outgoing = {"tensor": f"ghost_inhibition.{k}"}
-        yield Projection(source=source, target=ghost, kind="ghost", **incoming)
-        yield Projection(source=ghost, target=here, kind="ghost", inhibitory=True, **outgoing)
-
-
-def _layer(network: Network, k: int) -> str:
-    return "input" if k == 0 else "output" if k == network.depth else f"hidden.{k}"
 
 
 def to_yaml(manifest: Manifest) -> bytes:
@@ -200,13 +132,13 @@ def from_yaml(data: bytes, where: str) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != "lavaghost.network":
         raise ModelFileError(f"{where}: not a lavaghost.network manifest; name a model.yaml")
     version = values.get("version")
-    if not isinstance(version, str) or version.split(".")[0] != "1":
+    if not isinstance(version, str) or version.split(".")[0] not in ("1", "2"):
         raise ModelFileError(
-            f"{where}: format version {version!r:.40} cannot be read, only 1.x; save it again with a "
+            f"{where}: format version {version!r:.40} cannot be read, only 1.x and 2.x; save it again with a "
             "matching LavaGhost"
         )
     try:
-        manifest = parse(Manifest, values)
+        manifest = parse(Manifest, converted(values) if version.startswith("1.") else values)
     except SpecError as error:
         raise ModelFileError(f"{where}: {error}") from error
     if faults := _disagreements(manifest):
@@ -214,19 +146,21 @@ def from_yaml(data: bytes, where: str) -> Manifest:
     return manifest
 
 
+def graph_of(manifest: Manifest) -> Graph:
+    """The graph that network and method imply."""
+    return manifest.method.graph(manifest.network)
+
+
 def _disagreements(manifest: Manifest) -> list[str]:
-    network, faults = manifest.network, []
+    network, graph, faults = manifest.network, graph_of(manifest), []
     try:
-        check_together(network, manifest.learning)
+        check_together(manifest.method, graph, manifest.learning)
     except SpecError as error:
         faults.append(str(error))
     if manifest.input.size != network.layers[0]:
         faults.append(f"input.size is {manifest.input.size}, network.layers.0 is {network.layers[0]}")
-    for key, implied in (
-        ("populations", populations(network)),
-        ("projections", projections(network)),
-    ):
-        stated = getattr(manifest, key)
+    for key in ("populations", "projections") if manifest.version.startswith("2.") else ():
+        stated, implied = getattr(manifest, key), getattr(graph, key)
         if len(stated) != len(implied):
             faults.append(f"{key} has {len(stated)} entries, the network implies {len(implied)}")
             continue

@@ -1,6 +1,7 @@
 """The weights file of a saved network: safetensors, read only after its size and hash were found right."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,43 @@ import safetensors.numpy
 
 from lavaghost.base.errors import ModelFileError, join_faults
 from lavaghost.base.files import inside, read_regular, sha256
-from lavaghost.model.manifest import Manifest
-from lavaghost.net.parameters import Parameters, shapes
+from lavaghost.model.manifest import Manifest, graph_of
+from lavaghost.net.parameters import shapes
+from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.integers import is_bias
 
 MAX_WEIGHT_BYTES = 4 << 30
 """Largest weights file that is read; 1e9 connections, above any network that these methods train."""
 
 
-def pack(params: Parameters) -> bytes:
-    """The file's bytes; the same for equal parameters."""
-    little = {name: a.astype("<f4", copy=False) for name, a in params.named().items()}
+SIZES = {"F32": 4, "F64": 8, "I16": 2, "I32": 4}
+KINDS = {"F32": "<f4", "F64": "<f8", "I16": "<i2", "I32": "<i4"}
+"""Types of tensors by the names of safetensors."""
+STATE = "method."
+"""What the names of a method's own arrays begin with."""
+
+
+def pack(tensors: Mapping[str, Array]) -> bytes:
+    """The file's bytes; the same for equal tensors."""
+    little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in tensors.items()}
     return safetensors.numpy.save(little)
+
+
+def wanted(manifest: Manifest) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Name -> the types that are allowed, and the shape, of each tensor that a manifest promises."""
+    graph = graph_of(manifest)
+    whole = manifest.numbers.arithmetic == "loihi" and not is_old(manifest)
+    found: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
+    for name, shape in shapes(graph).items():
+        kind = "F32" if not whole else "I32" if is_bias(name) else "I16"
+        found[name] = ((kind,), shape)
+    state = {} if is_old(manifest) else manifest.method.shapes(graph)
+    return found | {STATE + name: (("F32", "F64"), tuple(shape)) for name, shape in state.items()}
+
+
+def is_old(manifest: Manifest) -> bool:
+    """Whether it is of version 1: real numbers always, and ghosts of methods that have none."""
+    return manifest.version.startswith("1.")
 
 
 def read_part(path: Path, limit: int) -> bytes:
@@ -36,10 +63,12 @@ def read_part(path: Path, limit: int) -> bytes:
 def read_weights(manifest_path: Path, manifest: Manifest) -> bytes:
     """The bytes of the file that `manifest` names, if they are what it says. Raises `ModelFileError`."""
     stated = manifest.weights
-    wanted = shapes(manifest.network)
-    data = 4 * sum(math.prod(shape) for shape in wanted.values())
+    tensors = wanted(manifest)
+    data = sum(min(SIZES[kind] for kind in kinds) * math.prod(shape) for kinds, shape in tensors.values())
     # the header has an 8-byte length, and per tensor a name, a type, a shape and two offsets
-    high = data + 8 + 4096 + 256 * len(wanted)
+    high = 2 * data + 8 + 4096 + 256 * len(tensors)
+    if is_old(manifest):
+        high = MAX_WEIGHT_BYTES  # tensors of ghosts that were never used
     try:
         path = inside(manifest_path.parent, stated.path)
         size = path.stat().st_size
@@ -69,7 +98,7 @@ def read_weights(manifest_path: Path, manifest: Manifest) -> bytes:
     return content
 
 
-def unpack(data: bytes, manifest: Manifest) -> Parameters:
+def unpack(data: bytes, manifest: Manifest) -> dict[str, Array]:
     """The tensors in `data`: exactly those that the network has. Raises `ModelFileError` with all faults."""
     name = manifest.weights.path
     try:
@@ -77,20 +106,21 @@ def unpack(data: bytes, manifest: Manifest) -> Parameters:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{name} is not a whole safetensors file ({reason:.200})") from error
-    wanted = shapes(manifest.network)
+    needed = wanted(manifest)
     faults = []
-    if missing := sorted(wanted.keys() - found.keys()):
+    if missing := sorted(needed.keys() - found.keys()):
         faults.append(f"{name} lacks {', '.join(missing[:5])}")
-    if extra := sorted(found.keys() - wanted.keys()):
+    if not is_old(manifest) and (extra := sorted(found.keys() - needed.keys())):
         faults.append(f"{name} has the unknown {', '.join(f'{key!r:.60}' for key in extra[:5])}")
     arrays = {}
-    for key in (key for key in wanted if key in found):
+    for key in (key for key in needed if key in found):
         entry: Any = found[key]
-        if entry["dtype"] != "F32" or tuple(entry["shape"]) != wanted[key]:
+        kinds, shape = needed[key]
+        if entry["dtype"] not in kinds or tuple(entry["shape"]) != shape:
             got = f"{entry['dtype']} {tuple(entry['shape'])}"
-            faults.append(f"{name}: {key} is {got}, the network needs F32 {wanted[key]}")
+            faults.append(f"{name}: {key} is {got}, the network needs {kinds[0]} {shape}")
         else:
-            arrays[key] = np.frombuffer(entry["data"], "<f4").reshape(wanted[key])
+            arrays[key] = np.frombuffer(entry["data"], KINDS[entry["dtype"]]).reshape(shape)
     if faults:
         raise ModelFileError(join_faults(faults))
-    return Parameters.from_named(manifest.network, arrays)
+    return arrays

@@ -29,8 +29,11 @@ class Arithmetic(Protocol):
         """Input rates as the messages of layer 0."""
         ...
 
-    def connection(self, weights: Any, group: str, k: int) -> Any:
-        """`weights (n_post, n_pre)` of layer k, as `synapse` takes them; `group` is a field of `Parameters`."""
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Any:
+        """`weights` of layer k, as `synapse` takes them; `group` is a field of `Parameters`.
+
+        They are a matrix `(n_post, n_pre)`, or belong to `products` (`net.kinds`).
+        """
         ...
 
     def transposed(self, synapses: Any, k: int) -> Any:
@@ -70,6 +73,20 @@ class Arithmetic(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """A connection in floating point that is no matrix: `values` and the products of their kind, perhaps turned round."""
+
+    products: Any
+    values: Array
+    turned: bool = False
+
+    def deliver(self, rate: Array) -> Array:
+        """W r, or W^T r if it is turned: `(batch, n_post)`."""
+        product = self.products.product_transposed if self.turned else self.products.product
+        return product(self.values, rate)
+
+
 @dataclass(frozen=True)
 class Float:
     """IEEE floating point, by default in double precision."""
@@ -88,12 +105,15 @@ class Float:
         """See `Arithmetic`; the rates themselves."""
         return self.array(x)
 
-    def connection(self, weights: Any, group: str, k: int) -> Array:
-        """See `Arithmetic`; the weights themselves."""
-        return self.array(weights)
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Any:
+        """See `Arithmetic`; a matrix itself, or what its kind delivers by."""
+        values = self.array(weights)
+        return values if products is None or products.matrix(values) is values else Delivery(products, values)
 
-    def transposed(self, synapses: Array, k: int) -> Array:
+    def transposed(self, synapses: Any, k: int) -> Any:
         """See `Arithmetic`. A copy, as a connection of its own would hold: a view rounds differently in BLAS."""
+        if isinstance(synapses, Delivery):
+            return Delivery(synapses.products, synapses.values.copy(), not synapses.turned)
         return np.ascontiguousarray(synapses.T)
 
     def zeros(self, *shape: int) -> Array:
@@ -104,9 +124,9 @@ class Float:
         """See `Arithmetic`; the rate itself."""
         return rate
 
-    def synapse(self, weights: Array, rate: Array) -> Array:
+    def synapse(self, weights: Any, rate: Array) -> Array:
         """See `Arithmetic`."""
-        return rate @ weights.T
+        return weights.deliver(rate) if isinstance(weights, Delivery) else rate @ weights.T
 
     def add(self, a: Array, b: Array) -> Array:
         """See `Arithmetic`."""

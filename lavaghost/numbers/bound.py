@@ -47,9 +47,9 @@ class RoundingBound:
         x = np.asarray(x, np.float64)
         return np.abs(self.loihi.input(x) * 2.0 ** -self.loihi.formats.messages[0] - x)
 
-    def connection(self, weights: Any, group: str, k: int) -> Synapses:
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Synapses:
         """|W|, with the exponent of the integer connection."""
-        found = self.loihi.connection(weights, group, k)
+        found = self.loihi.connection(weights, group, k, products)
         return found._replace(values=np.abs(found.values))
 
     def transposed(self, synapses: Synapses, k: int) -> Synapses:

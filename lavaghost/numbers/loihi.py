@@ -89,8 +89,8 @@ class Loihi:
         scaled = np.rint(x * 2.0 ** self.formats.messages[0])
         return np.minimum(scaled, self.widths.message_limit).astype(np.int64)
 
-    def connection(self, weights: Any, group: str, k: int) -> Synapses:
-        """Real `weights (n_post, n_pre)` of layer k as mantissas `rint(W 2^s)`.
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Synapses:
+        """Real `weights` of layer k as mantissas `rint(W 2^s)`; of a kind that is no matrix, as its exact matrix.
 
         Raises `SpecError` where one does not fit its bits, or where a sum of them could overflow silently.
         """
@@ -106,7 +106,8 @@ class Loihi:
                 f"{name}: weight mantissa {worst:.0f} is outside {low}..{high} "
                 f"({self.widths.weight_bits} bits, fraction {fraction}); lower its fraction, or quantise anew"
             )
-        return self._connect(np.ascontiguousarray(values), fraction, k + SOURCES[group], name)
+        matrix = values if products is None else products.matrix(values)
+        return self._connect(np.ascontiguousarray(matrix), fraction, k + SOURCES[group], name)
 
     def transposed(self, synapses: Synapses, k: int) -> Synapses:
         """W_{k+1}^T as the feedback B_k: the same mantissas, shifted for the messages of layer k + 1."""

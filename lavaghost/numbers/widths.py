@@ -6,7 +6,7 @@ gives others to `LoihiWidths.parse`.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from lavaghost.base.errors import SpecError, join_faults
@@ -80,6 +80,10 @@ class LoihiWidths:
             raise SpecError(f"{where}: unknown key {', '.join(unknown)}; known keys are {', '.join(known)}")
         return cls(**values)
 
+    def as_json(self) -> dict[str, Any]:
+        """All fields, plain."""
+        return asdict(self)
+
     @property
     def state_limit(self) -> int:
         """The largest state; the smallest is its negative."""
@@ -126,6 +130,14 @@ class Formats(NamedTuple):
     feedback: tuple[int, ...] = ()
     ghost_weights: tuple[int, ...] = ()
     ghost_inhibition: tuple[int, ...] = ()
+
+
+def parse_formats(values: Mapping[str, Any]) -> Formats:
+    """Formats from plain values. Raises `SpecError` for anything else."""
+    try:
+        return Formats(**{name: tuple(int(f) for f in group) for name, group in values.items()})
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"formats are not lists of whole numbers by name ({error}); restore them") from error
 
 
 DEFAULT = LoihiWidths()

@@ -15,7 +15,7 @@ from lavaghost.datasets import Dataset, for_training, load, warn_of
 from lavaghost.evaluate.evaluation import class_figures, integer_outputs, outputs, warn_of_dead
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.inputs import inputs_record, range_seen, scaled_for
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
@@ -48,8 +48,8 @@ def train_and_save(
     diagnostics: bool = True,
     report: OnRow = lambda done, total, row: None,
     on_lava: OnLava = OnLava(),
-    start: TrainedNetwork | None = None,
-) -> tuple[TrainedNetwork, Path]:
+    start: Model | None = None,
+) -> tuple[Model, Path]:
     """Train, and leave `model.yaml`, `model.safetensors`, `curves.png` and a checkpoint in `out`.
 
     With engine 'lava', records of layers go to `record.npz` and `record.png`. The record of the returned network has
@@ -70,7 +70,7 @@ def train_and_save(
         record["inputs"] = inputs_record(data)
         if start is not None and "imported" in start.record:
             record["imported"] = start.record["imported"]
-        trained = TrainedNetwork(
+        trained = Model(
             network=network,
             learning=learning,
             params=run.params.astype(np.float32),
@@ -95,7 +95,7 @@ def train_integers_and_save(
     diagnostics: bool = True,
     report: OnRow = lambda done, total, row: None,
     on_lava: OnLava = OnLava(),
-) -> tuple[TrainedNetwork, Path]:
+) -> tuple[Model, Path]:
     """`train_and_save` in the integers of a chip; engine stepped or lava; no value of `data` is below 0."""
     with locked(out):
         data = for_training(data)
@@ -112,8 +112,8 @@ def train_integers_and_save(
 
 
 def _saved(
-    trained: TrainedNetwork, run: Trained, data: Dataset, found: Array, out: Path, title: str, on_lava: OnLava
-) -> tuple[TrainedNetwork, Path]:
+    trained: Model, run: Trained, data: Dataset, found: Array, out: Path, title: str, on_lava: OnLava
+) -> tuple[Model, Path]:
     """Save `trained` with the figures of each class, from the outputs `found (samples, n_L)` for the test set."""
     warn_of_dead(trained, found)
     result = {**trained.record["result"], **class_figures(found.argmax(axis=1), data.y_test, data.n_classes)}
@@ -125,7 +125,7 @@ def _saved(
     return trained, trained.save(out)
 
 
-def check_start(network: Network, learning: Learning, start: TrainedNetwork) -> None:
+def check_start(network: Network, learning: Learning, start: Model) -> None:
     """Refuse, with all faults, a start of which `network` is not a continuation. Raises `SpecError`."""
     faults = [
         f"{key} is {now!r}, and {was!r} in the network that training starts from"
@@ -138,15 +138,15 @@ def check_start(network: Network, learning: Learning, start: TrainedNetwork) -> 
         raise SpecError(join_faults([*faults, "leave out what the start decides"]))
 
 
-def load_both(model: Path, dataset: str) -> tuple[TrainedNetwork, Dataset]:
+def load_both(model: Path, dataset: str) -> tuple[Model, Dataset]:
     """A saved network and a data set that fits it, scaled as the network was trained."""
-    trained = TrainedNetwork.load(model)
+    trained = Model.load(model)
     data = load(dataset)
     warn_of(data)
     return trained, scaled_for(trained, data)
 
 
-def import_network(source: Path, dataset: str | None = None, scaled: bool = False) -> TrainedNetwork:
+def import_network(source: Path, dataset: str | None = None, scaled: bool = False) -> Model:
     """The network in an ONNX file (`import_onnx`), or in a bundle, as it was saved.
 
     Raises `SpecError` for arguments that do not go with it, `ExportError` or `ModelFileError` for a file that
@@ -165,11 +165,11 @@ def import_network(source: Path, dataset: str | None = None, scaled: bool = Fals
         raise SpecError(f"{source} is neither an .onnx file nor a saved network (model.yaml, or its folder)")
     if dataset is not None or scaled:
         raise SpecError("a saved network names its own data set; leave out --dataset and --scaled")
-    return TrainedNetwork.load(source)
+    return Model.load(source)
 
 
 def verify_export(
-    file: Path, trained: TrainedNetwork, data: Dataset, runtime: str | None = None, limit: int | None = None
+    file: Path, trained: Model, data: Dataset, runtime: str | None = None, limit: int | None = None
 ) -> Agreement:
     """Compare an exported file, run by `runtime` on the test set, with the network itself."""
     return verify(
@@ -184,7 +184,7 @@ def verify_export(
 
 
 def verify_all(
-    trained: TrainedNetwork,
+    trained: Model,
     data: Dataset,
     limit: int | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, note: None,
@@ -193,7 +193,7 @@ def verify_all(
     return run_all(trained, data, lambda x: outputs(trained, x), limit, report)
 
 
-def describe(trained: TrainedNetwork) -> dict[str, Any]:
+def describe(trained: Model) -> dict[str, Any]:
     """What a person asks about a saved network first."""
     network, learning = trained.network, trained.learning
     named = trained.params.named()

@@ -27,7 +27,7 @@ from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.evaluate.evaluation import integer_form
 from lavaghost.evaluate.quantise import quantize
 from lavaghost.model.inputs import scaled_for, unsigned_for
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.settings import (
@@ -121,7 +121,7 @@ def learn(run: RunConfig, data: Dataset, point: Point, stop: Event | None = None
     return row(widths, point.rounding, seed, done.history[-1] | {"seconds": done.seconds})
 
 
-def held(trained: TrainedNetwork, data: Dataset, point: Point) -> dict[str, Any]:
+def held(trained: Model, data: Dataset, point: Point) -> dict[str, Any]:
     """A saved network at one point: quantised accuracy, and the cosines with which it would go on learning."""
     start = time.perf_counter()
     widths = point.having(point.widths.state_fraction)
@@ -145,7 +145,7 @@ def row(widths: LoihiWidths, rounding: Rounding, seed: int, figures: dict[str, A
 
 
 def run_study(
-    subject: RunConfig | TrainedNetwork,
+    subject: RunConfig | Model,
     dataset: str,
     study: Study,
     jobs: int | None = None,
@@ -156,7 +156,7 @@ def run_study(
 
 
 def run_points(
-    subject: RunConfig | TrainedNetwork,
+    subject: RunConfig | Model,
     dataset: str,
     todo: Sequence[Point],
     jobs: int | None,
@@ -180,7 +180,7 @@ def run_points(
 
 
 def raise_alone(
-    subject: RunConfig | TrainedNetwork,
+    subject: RunConfig | Model,
     dataset: str,
     study: Study,
     rows: Sequence[dict[str, Any]],
@@ -223,17 +223,17 @@ def _setting(r: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(r[name] for name in RAISED), r["rounding"])
 
 
-def _one(subject: RunConfig | TrainedNetwork, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:
-    if isinstance(subject, TrainedNetwork):
+def _one(subject: RunConfig | Model, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:
+    if isinstance(subject, Model):
         return held(replace(subject, record={}), data, point)
     return learn(subject, data, point, stop)
 
 
-def with_data(subject: RunConfig | TrainedNetwork, dataset: str) -> tuple[RunConfig | TrainedNetwork, Dataset]:
+def with_data(subject: RunConfig | Model, dataset: str) -> tuple[RunConfig | Model, Dataset]:
     """The subject and its data set, brought together. Raises `DataError` or `SpecError` before anything runs."""
     data = load(dataset)
     warn_of(data)
-    if isinstance(subject, TrainedNetwork):
+    if isinstance(subject, Model):
         return unsigned_for(subject, scaled_for(subject, data))
     return subject, for_training(unsigned(data))
 

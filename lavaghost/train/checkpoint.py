@@ -1,7 +1,7 @@
 """Checkpoints of a training run: one safetensors file, replaced atomically at the end of every epoch.
 
-Everything that the rest of a run depends on is in it: weights, velocities, the epoch, the history, and the
-configuration that they belong to. Random streams are functions of seed and epoch, so they need no state.
+Everything that the rest of a run depends on is in it: the tensors of what learns (weights, velocities, a method's own
+state), the epoch, the history, and the configuration that they belong to. Random streams are functions of seed and epoch, so they need no state.
 """
 
 import hashlib
@@ -14,16 +14,12 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from lavaghost.base.errors import ModelFileError, join_faults
+from lavaghost.base.errors import ModelFileError
 from lavaghost.base.files import read_regular, write_atomic
-from lavaghost.base.spec import Spec
-from lavaghost.dynamics import Parameters
-from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.parameters import shapes
-from lavaghost.net.spec import Network
+from lavaghost.datasets import Dataset
 
 FILE_NAME = "checkpoint.safetensors"
-VERSION = "1"
+VERSION = "2"
 MAX_BYTES = 16 << 30
 """Largest checkpoint that is read: weights and velocities in double precision, as many as a network may have."""
 
@@ -32,36 +28,40 @@ class Checkpoint(NamedTuple):
     """Where a run stands after `epoch` epochs; `history` holds one row per epoch."""
 
     epoch: int
-    params: Parameters
-    velocity: dict[str, np.ndarray[Any, Any]]
+    tensors: dict[str, np.ndarray[Any, Any]]
     history: list[dict[str, Any]]
 
 
-def identity(network: Network, learning: Spec, data: str) -> str:
+def identity(**parts: Any) -> str:
     """What a checkpoint belongs to; a run resumes only under the same text."""
-    return json.dumps(
-        {"network": network.model_dump(), "learning": learning.model_dump(), "data": data}, sort_keys=True
-    )
+    return json.dumps(parts, sort_keys=True)
+
+
+def fingerprint(data: Dataset) -> str:
+    """A short hash of the training set: labels in full, and every 97th value of the inputs."""
+    found = hashlib.sha256(f"{data.x_train.shape}".encode())
+    found.update(data.y_train.tobytes())
+    found.update(np.ascontiguousarray(data.x_train.reshape(-1)[::97]).tobytes())
+    return f"{data.name}:{found.hexdigest()[:16]}"
 
 
 def save_checkpoint(
-    folder: Path, belongs_to: str, epoch: int, params: Parameters, optimiser: Momentum, history: list[Any]
+    folder: Path, belongs_to: str, epoch: int, tensors: Mapping[str, np.ndarray[Any, Any]], history: list[Any]
 ) -> None:
     """Replace the checkpoint in `folder`. Raises `OutputError` if that is impossible."""
-    tensors = {f"parameters.{name}": array for name, array in params.named().items()}
-    tensors |= {f"velocity.{name}": array for name, array in optimiser.named().items()}
+    kept = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     meta = {
-        "format": "lavaghost.train.checkpoint",
+        "format": "lavaghost.checkpoint",
         "version": VERSION,
         "belongs_to": belongs_to,
         "epoch": str(epoch),
         "history": json.dumps(history),
     }
-    meta["sha256"] = digest(tensors, meta)
-    write_atomic(folder / FILE_NAME, save_tensors(tensors, metadata=meta))
+    meta["sha256"] = digest(kept, meta)
+    write_atomic(folder / FILE_NAME, save_tensors(kept, metadata=meta))
 
 
-def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoint | None:
+def load_checkpoint(folder: Path, belongs_to: str) -> Checkpoint | None:
     """The checkpoint in `folder`, or None if there is none yet. Raises `ModelFileError` for any other."""
     path = folder / FILE_NAME
     try:
@@ -93,19 +93,7 @@ def load_checkpoint(folder: Path, network: Network, belongs_to: str) -> Checkpoi
             f"{path} belongs to another run ({_differences(owner, belongs_to)}); resume with the same "
             "configuration and data, or choose another --out"
         )
-    expected = {f"parameters.{name}": shape for name, shape in shapes(network).items()}
-    expected |= {f"velocity.{n}": s for n, s in shapes(network).items() if n.split(".")[0] in Momentum.groups}
-    found = {name: array.shape for name, array in tensors.items()}
-    if found != expected:
-        faults = sorted(set(found.items()) ^ set(expected.items()))
-        raise ModelFileError(
-            f"{path} is damaged: " + join_faults(f"unexpected {name} {shape}" for name, shape in faults)
-        )
-    split = {"parameters": {}, "velocity": {}}
-    for name, array in tensors.items():
-        group, _, rest = name.partition(".")
-        split[group][rest] = array
-    return Checkpoint(epoch, Parameters.from_named(network, split["parameters"]), split["velocity"], history)
+    return Checkpoint(epoch, tensors, history)
 
 
 def digest(tensors: Mapping[str, np.ndarray[Any, Any]], meta: Mapping[str, str]) -> str:

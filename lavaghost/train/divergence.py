@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lavaghost.net.spec import Learning, Network, usual_eta
+from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.net.graph import Graph
 
 
 def named(arrays: Iterable[str]) -> str:
@@ -33,36 +34,32 @@ def named(arrays: Iterable[str]) -> str:
     return ", ".join(f"{field}.{runs(sorted(ks))}" for field, ks in layers.items())
 
 
-def advice(network: Network, broken: Iterable[str], learning: Learning, last: Mapping[str, Any]) -> str:
+def advice(graph: Graph, broken: Iterable[str], learning: Learning, last: Mapping[str, Any]) -> str:
     """What to lower, by value; `last` is the row of history before, with its loop gains and residuals."""
     ghosts_alone = all(re.match("ghost_", name) for name in broken)
-    settings = learning.ghosts
     if ghosts_alone and not last:
-        return (
-            f"lower the ghosts' steps, learning.ghosts.mu ({settings.mu:g}) and mu_inhibition "
-            f"({settings.mu_inhibition:g}); they are stable below 2"
-        )
+        return "lower the ghosts' steps, method.plasticity.mu and mu_inhibition; they are stable below 2"
     said = []
-    gain, k = loop(network, learning, last)
+    gain, k = loop(graph, learning, last)
     if gain >= 1.0:
         said.append(
-            f"feedback that was not cancelled went round with a gain of {gain:.2g} in layer {k}; lower network.lam "
-            f"({network.lam:g}) below {network.lam / gain:.2g}"
+            f"feedback that was not cancelled went round with a gain of {gain:.2g} in layer {k}; lower method.lam "
+            f"({graph.lam:g}) below {graph.lam / gain:.2g}"
         )
-    usual = usual_eta(network.depth)
+    usual = usual_eta(graph.depth)
     target = min(usual, learning.eta / 2)
-    said.append(f"lower learning.eta ({learning.eta:g}), for {network.depth} layers to {target:.2g} or less")
+    said.append(f"lower learning.eta ({learning.eta:g}), for {graph.depth} layers to {target:.2g} or less")
     return ", and ".join(said)
 
 
-def loop(network: Network, learning: Learning, last: Mapping[str, Any]) -> tuple[float, int]:
+def loop(graph: Graph, learning: Learning, last: Mapping[str, Any]) -> tuple[float, int]:
     """The largest loop gain that ghosts leave open, and its layer: none with duplicates, all of it with online
     ones, and with learned ones the share that is their residual.
     """
     gains = list(last.get("loop_gain", ()))
-    if not gains or learning.method != "ghost" or network.mechanism == "duplicate":
+    if not gains or graph.copies:
         return 0.0, 0
-    if network.mechanism == "learned":
+    if graph.ghosts_learn:
         gains = [g * r for g, r in zip(gains, last.get("residuals", ()), strict=False)]
     worst = max(gains, default=0.0)
     return worst, gains.index(worst) + 1 if gains else 0

@@ -17,7 +17,7 @@ from lavaghost.base.names import Engine
 from lavaghost.datasets import Dataset
 from lavaghost.methods.optimiser import Momentum
 from lavaghost.model.inputs import inputs_record
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
@@ -157,14 +157,14 @@ def as_trained(
     run: Trained,
     form: tuple[Formats, LoihiWidths],
     engine: Engine = "stepped",
-) -> TrainedNetwork:
+) -> Model:
     """A run as a value to save: real numbers that hold the integers, and in the record what they mean.
 
     float32 is exact: mantissas have 9 bits, and biases are mantissas.
     """
     formats, widths = form
     result = run.result(data, method="ghost", epochs=learning.epochs, seed=learning.seed)
-    return TrainedNetwork(
+    return Model(
         network=network,
         learning=Learning(
             rule=learning.rule,

@@ -11,7 +11,7 @@ import numpy as np
 from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_faults
 from lavaghost.exporters import Expected, Exporter, Outputs, find, sidecar
 from lavaghost.exporters.floats import raw_samples
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.verify import runtimes
@@ -69,7 +69,7 @@ class Comparison:
     """
 
     file: Path
-    trained: TrainedNetwork
+    trained: Model
     exporter: Exporter
     settings: Mapping[str, Any]
     raw: Array
@@ -89,7 +89,7 @@ class Comparison:
         return compare(self.exporter.name, runtime.name, found, expected, self.free, self.y)
 
 
-def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array) -> Comparison:
+def prepare(file: Path, trained: Model, x: Array, y: Array, free: Array) -> Comparison:
     """See `Comparison`; `x (samples, n_0)` are scaled samples, and the file gets x / input_scale."""
     exporter, settings = origin(file, trained.network)
     raw = raw_samples(x, trained.input_scale)
@@ -98,7 +98,7 @@ def prepare(file: Path, trained: TrainedNetwork, x: Array, y: Array, free: Array
 
 def verify(
     file: Path | str,
-    trained: TrainedNetwork,
+    trained: Model,
     x: Array,
     y: Array,
     *,
@@ -123,7 +123,7 @@ def verify(
     return prepare(Path(file), trained, x, y, free).on(runtime)
 
 
-def checked(trained: TrainedNetwork, x: Array, y: Array) -> tuple[Array, Array]:
+def checked(trained: Model, x: Array, y: Array) -> tuple[Array, Array]:
     """`x` and `y` as arrays that fit the network. Raises `DataError`."""
     x, y = np.asarray(x, np.float32), np.asarray(y)
     if x.ndim != 2 or x.shape[1] != trained.network.layers[0] or y.shape != x.shape[:1] or not len(x):
@@ -149,7 +149,7 @@ def origin(file: Path, network: Network) -> tuple[Exporter, Mapping[str, Any]]:
     return find(known.exporter), known.settings
 
 
-def expect(exporter: Exporter, trained: TrainedNetwork, settings: Mapping[str, Any], raw: Array) -> Expected:
+def expect(exporter: Exporter, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
     """Our reference for `raw (samples, n_0)`. Raises `ExportError` if these settings cannot be used."""
     try:
         found = exporter.expected(trained, settings, raw)

@@ -13,7 +13,7 @@ from lavaghost.base.errors import ExportError, LavaGhostError, MissingError
 from lavaghost.base.files import read_regular, write_atomic
 from lavaghost.datasets import Dataset
 from lavaghost.exporters import available, base, find
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.verify.agreement import BATCH, Agreement, checked, prepare
 
@@ -56,7 +56,7 @@ class MatrixEntry:
 
 
 def run_all(
-    trained: TrainedNetwork,
+    trained: Model,
     data: Dataset,
     reference: Callable[[Array], Array],
     limit: int | None = None,

@@ -14,17 +14,17 @@ from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import RUNTIMES
 
 pytestmark = pytest.mark.parametrize("name", available())
 
 
-def trained_network(mechanism: str = "duplicate", seed: int = 0) -> TrainedNetwork:
+def trained_network(mechanism: str = "duplicate", seed: int = 0) -> Model:
     network = parse(Network, {"layers": (6, 5, 4, 3), "mechanism": mechanism})
     params = initial_parameters(network, seed)
-    return TrainedNetwork(network, Learning(rule="temporal"), params, 1 / 16, ("a", "b", "c"), "digits")
+    return Model(network, Learning(rule="temporal"), params, 1 / 16, ("a", "b", "c"), "digits")
 
 
 RAW = np.random.default_rng(7).integers(0, 17, (40, 6)).astype(np.float32)
@@ -39,7 +39,7 @@ CALIBRATION = Dataset(
 )
 
 
-def export(trained: TrainedNetwork, name: str, path: Path) -> ExportReport:
+def export(trained: Model, name: str, path: Path) -> ExportReport:
     return base.export(trained, name, path, calibration=CALIBRATION)
 
 

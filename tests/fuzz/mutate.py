@@ -14,21 +14,19 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available, export, find
 from lavaghost.exporters.onnx.inference import graph
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from tests.fuzz.forge import FORGERIES
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
 
 
-def trained_network(**physics: Any) -> TrainedNetwork:
+def trained_network(**physics: Any) -> Model:
     """A small network as it is saved and exported."""
     network = parse(Network, {"layers": (8, 6, 4, 3), **physics})
     record = {"accuracy": 0.9, "rows": [1, 2, {"a": None}]}
     learning = Learning(epochs=1, rule="temporal")
-    return TrainedNetwork(
-        network, learning, initial_parameters(network, 0), 1 / 16, ("a", 1, "c"), "digits", record
-    )
+    return Model(network, learning, initial_parameters(network, 0), 1 / 16, ("a", 1, "c"), "digits", record)
 
 
 OURS = trained_network()

@@ -17,7 +17,7 @@ from lavaghost.base.errors import ExportError, LavaGhostError
 from lavaghost.exporters.onnx.origin import stated
 from lavaghost.exporters.onnx.run_onnx import run
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from tests.fuzz import bundles, mutate, readers
 
 EXTRA_BYTES = 1 << 30
@@ -52,8 +52,8 @@ TARGETS = {
         lambda folder: import_onnx(folder / "model.onnx"),
     ),
     "verify": Target(lambda rng: {"model.onnx": mutate.onnx_input(rng, own=True)}, _verify),
-    "manifest": Target(lambda rng: _bundle(bundles.manifest_input(rng)), TrainedNetwork.load),
-    "weights": Target(lambda rng: _bundle(bundles.weights_input(rng)), TrainedNetwork.load),
+    "manifest": Target(lambda rng: _bundle(bundles.manifest_input(rng)), Model.load),
+    "weights": Target(lambda rng: _bundle(bundles.weights_input(rng)), Model.load),
     **{name: Target(make, read) for name, (make, read) in readers.READERS.items()},
 }
 

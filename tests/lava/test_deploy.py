@@ -14,7 +14,7 @@ from lavaghost.engines.sigma_delta import SigmaDelta, reference
 from lavaghost.hardware.catalogue import load
 from lavaghost.lava import deploy as module
 from lavaghost.lava.deploy import build, missing_extension, refuse_python_models, require_target, run
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.train.loop import train
 
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     network, learning = Network(layers=(64, 48, 10)), Learning(epochs=8, batch_size=32)
     found = train(network, learning, data, diagnostics=False)
     params = found.params.astype(np.float32)
-    trained = TrainedNetwork(network, learning, params, data.scale, tuple(range(10)), data.name)
+    trained = Model(network, learning, params, data.scale, tuple(range(10)), data.name)
     return str(trained.save(tmp_path_factory.mktemp("deploy")))
 
 

@@ -12,18 +12,16 @@ from lavaghost.base.errors import ModelFileError
 from lavaghost.base.files import sha256
 from lavaghost.base.spec import parse
 from lavaghost.dynamics import initial_parameters
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 
 SETTINGS = settings(max_examples=150, deadline=None)
 
 
-def trained_network(dataset: str = "digits", labels=(0, "one", 2), record=None) -> TrainedNetwork:
+def trained_network(dataset: str = "digits", labels=(0, "one", 2), record=None) -> Model:
     network = parse(Network, {"layers": (4, 3, 3), "mechanism": "learned", "feedback": "random"})
     params = initial_parameters(network, 0)
-    return TrainedNetwork(
-        network, Learning(epochs=1), params, 1 / 255, labels, dataset, record or {"accuracy": 0.9}
-    )
+    return Model(network, Learning(epochs=1), params, 1 / 255, labels, dataset, record or {"accuracy": 0.9})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def damaged(draw, content: bytes) -> bytes:
 
 def loads_equal_or_not_at_all(folder: Path) -> None:
     try:
-        found = TrainedNetwork.load(folder)
+        found = Model.load(folder)
     except ModelFileError as error:
         assert "\n" not in str(error)  # noqa: PT017
     else:
@@ -76,7 +74,7 @@ def test_damaged_weights(folder, content):
     if content == WEIGHTS:
         return
     with pytest.raises(ModelFileError):
-        TrainedNetwork.load(folder)
+        Model.load(folder)
 
 
 @SETTINGS
@@ -87,7 +85,7 @@ def test_damaged_weights_under_a_forged_hash(folder, content):
     values["weights"] |= {"sha256": sha256(content), "bytes": len(content)}
     write(folder, yaml.safe_dump(values).encode(), content)
     try:
-        found = TrainedNetwork.load(folder)
+        found = Model.load(folder)
     except ModelFileError:
         return
     for name, array in found.params.named().items():
@@ -102,7 +100,7 @@ def test_an_unsealed_manifest_with_two_faults(folder, first, second):
     content = first[: len(first) // 2] + second[len(second) // 2 :].rpartition(b"#")[0]
     write(folder, content, WEIGHTS)
     try:
-        found = TrainedNetwork.load(folder)
+        found = Model.load(folder)
     except ModelFileError:
         return
     assert found.params.named().keys() == TRAINED.params.named().keys()
@@ -127,6 +125,6 @@ JSON = st.recursive(
 def test_any_texts_and_records_come_back(folder, dataset, labels, record):
     trained = trained_network(dataset, tuple(labels), record)
     trained.save(folder)
-    again = TrainedNetwork.load(folder)
+    again = Model.load(folder)
     assert (again.dataset, again.labels, again.record) == (dataset, tuple(labels), record or {"accuracy": 0.9})
     assert again == trained

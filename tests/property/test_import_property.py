@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import export
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.run.pipeline import import_network
 from lavaghost.verify import rounding
@@ -24,14 +24,12 @@ SETTINGS = settings(max_examples=60, deadline=None)
 scales = st.sampled_from([1.0, 1 / 16, 1 / 255, 0.3])
 
 
-def trained_network(network: Network, seed: int, scale: float) -> TrainedNetwork:
+def trained_network(network: Network, seed: int, scale: float) -> Model:
     params = initial_parameters(network, seed)
     rng = np.random.default_rng([seed, 1])
     biases = tuple(rng.normal(0, 0.3, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(network.layers[-1]))
-    return TrainedNetwork(
-        network, Learning(rule="temporal"), params._replace(biases=biases), scale, labels, "some"
-    )
+    return Model(network, Learning(rule="temporal"), params._replace(biases=biases), scale, labels, "some")
 
 
 def answers(model: bytes, x: np.ndarray) -> list[np.ndarray]:
@@ -156,7 +154,7 @@ def chains(draw: st.DrawFn) -> tuple[onnx.ModelProto, int, list]:
     return model, sizes[0], steps
 
 
-def passed(trained: TrainedNetwork, x: np.ndarray) -> np.ndarray:
+def passed(trained: Model, x: np.ndarray) -> np.ndarray:
     """The feedforward pass in double precision."""
     r = x.astype(np.float64) * trained.input_scale
     for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True), start=1):

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.verify import rounding
 
 RNG = np.random.default_rng(0)
@@ -58,13 +58,13 @@ RELU = node("Relu", "a", out="r")
 LAST = node("Gemm", "r", "W2", "B2", out="y", transB=1)
 
 
-def imported(tmp_path: Path, made: onnx.ModelProto, **options: Any) -> TrainedNetwork:
+def imported(tmp_path: Path, made: onnx.ModelProto, **options: Any) -> Model:
     path = tmp_path / "m.onnx"
     path.write_bytes(made.SerializeToString())
     return import_onnx(path, **options)
 
 
-def exact(trained: TrainedNetwork, x: np.ndarray = X) -> np.ndarray:
+def exact(trained: Model, x: np.ndarray = X) -> np.ndarray:
     """The feedforward pass of raw samples in double precision, the plain way."""
     r = x.astype(np.float64) * trained.input_scale
     for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True), start=1):
@@ -73,7 +73,7 @@ def exact(trained: TrainedNetwork, x: np.ndarray = X) -> np.ndarray:
     return r
 
 
-def near(trained: TrainedNetwork, wanted: np.ndarray) -> None:
+def near(trained: Model, wanted: np.ndarray) -> None:
     """Equal but for the rounding of folded weights, which is less than that of a float32 pass (`rounding`)."""
     bound = rounding(trained.network, trained.params, X * np.float32(trained.input_scale)).difference
     assert np.all(np.abs(exact(trained) - wanted) <= bound)

@@ -9,7 +9,7 @@ from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import base, find
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, verify
 
@@ -26,34 +26,34 @@ PHYSICS: list[dict[str, Any]] = [
 ]
 
 
-def trained_network(seed: int = 0, scale: float = 1 / 16, **physics: Any) -> TrainedNetwork:
+def trained_network(seed: int = 0, scale: float = 1 / 16, **physics: Any) -> Model:
     network = parse(Network, {"layers": (12, 9, 7, 4), **physics})
     params, rng = initial_parameters(network, seed), np.random.default_rng(seed)
     biases = tuple(rng.normal(0, 0.2, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(network.layers[-1]))
     params = params._replace(biases=biases)
-    return TrainedNetwork(network, Learning(rule="temporal"), params, scale, labels, "digits")
+    return Model(network, Learning(rule="temporal"), params, scale, labels, "digits")
 
 
-def samples(trained: TrainedNetwork, count: int = 80, low: float = 0, whole: bool = True) -> np.ndarray:
+def samples(trained: Model, count: int = 80, low: float = 0, whole: bool = True) -> np.ndarray:
     """Raw samples."""
     rng, size = np.random.default_rng(5), (count, trained.network.layers[0])
     raw = rng.integers(0, 17, size) if whole else rng.uniform(low, 16, size)
     return raw.astype(np.float32)
 
 
-def data(trained: TrainedNetwork, raw: np.ndarray) -> Dataset:
+def data(trained: Model, raw: np.ndarray) -> Dataset:
     classes = trained.network.layers[-1]
     y = (np.arange(len(raw)) % classes).astype(np.int64)
     x = raw * np.float32(trained.input_scale)
     return Dataset("digits", x, y, x, y, classes, trained.input_scale)
 
 
-def exported(folder: Path, target: str, trained: TrainedNetwork, raw: np.ndarray, **options: Any) -> Path:
+def exported(folder: Path, target: str, trained: Model, raw: np.ndarray, **options: Any) -> Path:
     return base.export(trained, target, folder / f"{target}.onnx", options, data(trained, raw)).paths[0]
 
 
-def check(file: Path, trained: TrainedNetwork, raw: np.ndarray, runtime: str = "onnxruntime") -> Agreement:
+def check(file: Path, trained: Model, raw: np.ndarray, runtime: str = "onnxruntime") -> Agreement:
     x = raw * np.float32(trained.input_scale)
 
     def reference(part: np.ndarray) -> np.ndarray:

@@ -341,7 +341,7 @@ def test_internal_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pyte
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("lavaghost.model.trained.TrainedNetwork.load", broken)
+    monkeypatch.setattr("lavaghost.model.model.Model.load", broken)
     assert run(["info", "x"]) == 1
     err = capfd.readouterr().err
     assert "ZeroDivisionError" in err

@@ -33,7 +33,7 @@ from lavaghost.exporters import (
 )
 from lavaghost.exporters.floats import float_expected, rounding
 from lavaghost.exporters.onnx.inference import graph
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, compare, raw_samples, verify
 
@@ -42,24 +42,24 @@ ort = pytest.importorskip("onnxruntime")
 LAYERS = (64, 32, 24, 10)
 
 
-def trained_network(layers=LAYERS, seed=0, scale=1 / 16, **physics: Any) -> TrainedNetwork:
+def trained_network(layers=LAYERS, seed=0, scale=1 / 16, **physics: Any) -> Model:
     network = parse(Network, {"layers": layers, **physics})
     params = initial_parameters(network, seed)
     rng = np.random.default_rng(seed)
     biases = tuple(rng.normal(0, 0.1, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(layers[-1]))
     params = params._replace(biases=biases)
-    return TrainedNetwork(network, Learning(rule="temporal"), params, scale, labels, "digits")
+    return Model(network, Learning(rule="temporal"), params, scale, labels, "digits")
 
 
-def samples(trained: TrainedNetwork, count=300, top=16) -> tuple[np.ndarray, np.ndarray]:
+def samples(trained: Model, count=300, top=16) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     raw = rng.integers(0, top + 1, (count, trained.network.layers[0])) * (rng.random((count, 1)) + 0.5 > 0.7)
     x = raw.astype(np.float32) * np.float32(trained.input_scale)
     return x, forward(trained)(x).argmax(axis=1)
 
 
-def forward(trained: TrainedNetwork, dtype: Any = np.float32):
+def forward(trained: Model, dtype: Any = np.float32):
     """Our own feedforward pass, the plain way."""
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ def forward(trained: TrainedNetwork, dtype: Any = np.float32):
     return run
 
 
-def check(file: Path, trained: TrainedNetwork, **changes: Any) -> Agreement:
+def check(file: Path, trained: Model, **changes: Any) -> Agreement:
     x, y = samples(trained)
     options = {"reference": forward(trained), **changes}
     return verify(file, trained, x, y, **options)
@@ -99,16 +99,16 @@ class Mine:
     elements: tuple[str, ...] = ELEMENTS
     status: Any = "faithful"
 
-    def write(self, trained: TrainedNetwork, path: Path, options: Any, calibration: Any) -> ExportReport:
+    def write(self, trained: Model, path: Path, options: Any, calibration: Any) -> ExportReport:
         carries = tuple(Carried(element, self.status, "as it is") for element in self.elements)
         return ExportReport(self.name, (write_atomic(path, b"mine"),), 4, carries)
 
-    def expected(self, trained: TrainedNetwork, settings: Any, raw: np.ndarray) -> Expected:
+    def expected(self, trained: Model, settings: Any, raw: np.ndarray) -> Expected:
         return float_expected(trained, raw)
 
 
 class Crashing(Mine):
-    def write(self, trained: TrainedNetwork, path: Path, options: Any, calibration: Any) -> ExportReport:
+    def write(self, trained: Model, path: Path, options: Any, calibration: Any) -> ExportReport:
         raise ZeroDivisionError("by\nzero")
 
 
@@ -178,7 +178,7 @@ def test_one_can_be_passed_as_an_object(tmp_path):
 def test_the_bundle_loads_again(tmp_path):
     trained = trained_network(mechanism="learned", feedback="random")
     report = export(trained, "yaml", tmp_path / "bundle")
-    assert TrainedNetwork.load(tmp_path / "bundle") == trained
+    assert Model.load(tmp_path / "bundle") == trained
     assert {entry.status for entry in report.carries} == {"faithful"}
 
 
@@ -252,7 +252,7 @@ def test_the_report_says_what_is_lost(tmp_path):
 # ---- the tolerance
 
 
-def random_network(kind: str, layers: tuple[int, ...], seed: int) -> TrainedNetwork:
+def random_network(kind: str, layers: tuple[int, ...], seed: int) -> Model:
     trained = trained_network(layers, seed, scale=1.0)
     weights = trained.params.weights
     if kind == "one sign":  # nothing cancels: errors add up as far as they can
@@ -265,7 +265,7 @@ def random_network(kind: str, layers: tuple[int, ...], seed: int) -> TrainedNetw
     return replace(trained, params=trained.params._replace(weights=weights))
 
 
-def one_by_one(trained: TrainedNetwork, x: np.ndarray) -> np.ndarray:
+def one_by_one(trained: Model, x: np.ndarray) -> np.ndarray:
     """The feedforward pass with every sum in order, the least favourable way that anybody sums."""
     r = x
     for k, (w, b) in enumerate(zip(trained.params.weights, trained.params.biases, strict=True), start=1):
@@ -324,11 +324,11 @@ def test_one_weight_off_by_a_hundredth_fails(tmp_path, layer):
     assert found.max_abs_difference > found.tolerance
 
 
-def _rates(trained: TrainedNetwork, x: np.ndarray) -> list[np.ndarray]:
+def _rates(trained: Model, x: np.ndarray) -> list[np.ndarray]:
     return [np.clip(a, 0, None) if i else a for i, a in enumerate([x, *_drives(trained, x)[:-1]])]
 
 
-def _drives(trained: TrainedNetwork, x: np.ndarray) -> list[np.ndarray]:
+def _drives(trained: Model, x: np.ndarray) -> list[np.ndarray]:
     found, r = [], x
     for w, b in zip(trained.params.weights, trained.params.biases, strict=True):
         found.append(r @ w.T + b)
@@ -428,7 +428,7 @@ def test_raw_samples_are_whole_where_they_were():
 # ---- files and arguments that cannot be used
 
 
-def refused(file: Path, said: str, trained: TrainedNetwork | None = None, **changes: Any) -> None:
+def refused(file: Path, said: str, trained: Model | None = None, **changes: Any) -> None:
     with pytest.raises(ExportError, match=said) as caught:
         check(file, trained or trained_network(), **changes)
     assert "\n" not in str(caught.value)

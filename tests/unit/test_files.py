@@ -15,14 +15,14 @@ from lavaghost.base.strict_yaml import read as read_yaml
 from lavaghost.datasets import load
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.hardware.catalogue import load as load_hardware
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.run.config import read_config
 
 READERS = {
     "run.yaml": (lambda path: read_config(path, {}), SpecError),
     "chip.yaml": (load_hardware, SpecError),
     "data.npz": (lambda path: load(str(path)), DataError),
-    "model.yaml": (TrainedNetwork.load, ModelFileError),
+    "model.yaml": (Model.load, ModelFileError),
     "file.onnx": (import_onnx, ExportError),
 }
 

@@ -16,7 +16,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.exporters import available, export, find, graph
 from lavaghost.exporters.chain import Links, chain, chaining
 from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from tests.spiking_networks import data_for, raw_digits, spiking_network
 
@@ -47,15 +47,15 @@ def leaky(monkeypatch):
     monkeypatch.setattr(graph, "_population", population)
 
 
-def trained_network(**physics: Any) -> TrainedNetwork:
+def trained_network(**physics: Any) -> Model:
     network = parse(Network, {"layers": (6, 5, 4, 3), **physics})
     params = initial_parameters(network, 3)
     biases = tuple(np.full_like(b, 0.1 * (k + 1)) for k, b in enumerate(params.biases))
     learning = Learning(rule="temporal")
-    return TrainedNetwork(network, learning, params._replace(biases=biases), 1 / 16, ("a", 7, "c"), "digits")
+    return Model(network, learning, params._replace(biases=biases), 1 / 16, ("a", 7, "c"), "digits")
 
 
-def forward(trained: TrainedNetwork, raw: np.ndarray) -> np.ndarray:
+def forward(trained: Model, raw: np.ndarray) -> np.ndarray:
     """The feedforward nodes, run one after the other."""
     value = raw
     for node in lower(trained).feedforward:

@@ -19,7 +19,7 @@ from lavaghost.hardware.nodes import Dense, OneToOne, build
 from lavaghost.hardware.report import make
 from lavaghost.hardware.traffic import traffic
 from lavaghost.hardware.usage import Usage, usage
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network, Schedule
 from tests.chips import learning_loihi1, with_limits
 
@@ -46,7 +46,7 @@ KEYS = {
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("hw")
     params = initial_parameters(DIGITS, 0).astype(np.float32)
-    return str(TrainedNetwork(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(folder))
+    return str(Model(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(folder))
 
 
 def run_map(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
@@ -272,11 +272,11 @@ def test_pictures(tmp_path: Path) -> None:
 
 def test_a_bundle_carries_where_it_goes(tmp_path, capsys) -> None:
     params = initial_parameters(DIGITS, 0).astype(np.float32)
-    own = TrainedNetwork(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(tmp_path)
+    own = Model(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(tmp_path)
     for chip in ("loihi1", "lava_cpu", "loihi2_oheo_gulch", "xylo_a2"):
         map_command.main([str(own), "--hardware", chip, "--keep", "--json"], standalone_mode=False)
         assert ("kept" in json.loads(capsys.readouterr().out)) == (chip != "xylo_a2")
-    again = TrainedNetwork.load(own)
+    again = Model.load(own)
     statuses = {chip: kept["status"] for chip, kept in again.record["mappings"].items()}
     assert statuses == {
         "loihi1": "fits",

@@ -12,7 +12,7 @@ from lavaghost.base.errors import ExportError
 from lavaghost.datasets import Dataset
 from lavaghost.evaluate.evaluation import outputs
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.verify import rounding
 from tests.unit.onnx_graphs import (
     B1,
@@ -80,7 +80,7 @@ def test_what_was_imported_is_recorded(tmp_path: Path) -> None:
     assert any("Scaler" in text for text in record["folded"])
     assert trained.labels == ("large", "small")
     assert import_onnx(GOLDEN / "torch_relu_dynamo.onnx").record["imported"]["folded"] == []
-    assert TrainedNetwork.load(trained.save(tmp_path)) == trained
+    assert Model.load(trained.save(tmp_path)) == trained
 
 
 # ---- what operators mean

@@ -18,7 +18,7 @@ from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
 from lavaghost.evaluate.evaluation import class_figures, outputs
 from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT
@@ -201,17 +201,15 @@ def test_training_goes_on_in_the_scale_of_the_start(
         for form, out in (("bytes", tmp_path / "a"), ("floats", tmp_path / "b"))
     ]
     assert runs[0]["accuracy"] == runs[1]["accuracy"] > 0.9
-    kept = [TrainedNetwork.load(tmp_path / name) for name in "ab"]
+    kept = [Model.load(tmp_path / name) for name in "ab"]
     assert kept[0].input_scale == kept[1].input_scale == 1 / 255
     for name, array in kept[0].params.named().items():
         np.testing.assert_array_equal(array, kept[1].params.named()[name])
 
 
-def network(scale: float, record: dict[str, Any], inputs: int = 64) -> TrainedNetwork:
+def network(scale: float, record: dict[str, Any], inputs: int = 64) -> Model:
     physics = Network(layers=(inputs, 8, 10))
-    return TrainedNetwork(
-        physics, Learning(), initial_parameters(physics, 1), scale, tuple(range(10)), "mine", record
-    )
+    return Model(physics, Learning(), initial_parameters(physics, 1), scale, tuple(range(10)), "mine", record)
 
 
 def test_without_a_recorded_range_bytes_and_ink_fill_the_unit_range(
@@ -497,7 +495,7 @@ def test_signed_inputs_are_learned_in_integers(
     assert found["accuracy"] > 0.8
     assert min(found["cosines"]) > 0.9
     assert result(capsys, ["evaluate", out, *file])["accuracy"] == found["accuracy"]
-    assert TrainedNetwork.load(tmp_path).network.layers == (128, 64, 10)
+    assert Model.load(tmp_path).network.layers == (128, 64, 10)
     assert result(capsys, [*arguments, "--resume"])["cosines"] == found["cosines"]
 
 

@@ -12,13 +12,13 @@ from lavaghost.base.errors import ExportError
 from lavaghost.exporters import base, find
 from lavaghost.exporters.onnx.settle import graph
 from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from tests.unit.onnx_networks import PHYSICS, check, exported, samples, trained_network
 
 ort = pytest.importorskip("onnxruntime")
 
 
-def run(trained: TrainedNetwork, steps: int, raw: np.ndarray) -> np.ndarray:
+def run(trained: Model, steps: int, raw: np.ndarray) -> np.ndarray:
     session = ort.InferenceSession(
         graph(trained, steps).SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -53,7 +53,7 @@ def test_a_signal_takes_a_step_for_each_layer(layers):
     np.testing.assert_allclose(run(trained, 2, raw), first, rtol=1e-6)
 
 
-def slope(trained: TrainedNetwork, errors: dict[int, float]) -> float:
+def slope(trained: Model, errors: dict[int, float]) -> float:
     """Of log(error / t^(L-1)) in t: each layer of the chain has the same pole, which makes the polynomial."""
     t = np.array(list(errors))
     chain = trained.network.depth - 1

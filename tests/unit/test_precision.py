@@ -12,7 +12,7 @@ from lavaghost.base.errors import SpecError
 from lavaghost.base.spec import parse
 from lavaghost.cli import quantize as commands
 from lavaghost.datasets import load
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.run.config import RunConfig
@@ -174,7 +174,7 @@ def test_what_is_raised_is_what_runs():
 def test_every_row_has_its_seconds(tmp_path):
     """Of a run that learns, and of a saved network that is only measured."""
     trained = train(RUN.network_for(64, 10), RUN.learning, data := load("digits"), diagnostics=False)
-    saved = TrainedNetwork(
+    saved = Model(
         RUN.network_for(64, 10),
         RUN.learning,
         trained.params.astype("float32"),

@@ -12,7 +12,7 @@ from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.evaluate.evaluation import integer_form, integer_outputs
 from lavaghost.evaluate.quantise import quantize
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.train.loop import train
@@ -20,14 +20,14 @@ from lavaghost.train.loop import train
 MECHANISMS = ("duplicate", "learned", "online")
 
 
-def as_network(network: Network, params) -> TrainedNetwork:
-    return TrainedNetwork(
+def as_network(network: Network, params) -> Model:
+    return Model(
         network, Learning(rule="temporal"), params.astype(np.float32), 1 / 16, tuple(range(10)), "digits"
     )
 
 
 @pytest.fixture(scope="module")
-def trained(digits) -> TrainedNetwork:
+def trained(digits) -> Model:
     network = Network(layers=(64, 64, 10))
     run = train(network, Learning(epochs=20, batch_size=32), digits, diagnostics=False)
     return as_network(network, run.params)
@@ -59,7 +59,7 @@ def test_weights_are_on_the_grid_of_their_bits(trained, digits):
 
 def test_a_quantised_network_is_the_same_integers_after_loading(trained, digits, tmp_path):
     found = quantize(trained, digits)
-    again = TrainedNetwork.load(found.trained.save(tmp_path))
+    again = Model.load(found.trained.save(tmp_path))
     outputs = integer_outputs(again, digits.x_test)
     assert (outputs.argmax(axis=1) == digits.y_test).mean() == found.accuracy
     engine = Stepped(again.network, integer_form(again))
@@ -106,7 +106,7 @@ def test_the_command_prints_one_object_and_writes_a_model(trained, tmp_path, cap
     commands.quantize.main(arguments, standalone_mode=False)
     values = json.loads(capsys.readouterr().out)
     assert set(values) >= {"accuracy", "float_accuracy", "label_agreement", "saturated", "layers", "model"}
-    assert TrainedNetwork.load(values["model"]).record["quantised"]["accuracy"] == values["accuracy"]
+    assert Model.load(values["model"]).record["quantised"]["accuracy"] == values["accuracy"]
     commands.quantize.main([*arguments[:-1], "--force"], standalone_mode=False)
     assert capsys.readouterr().out == ""
     with pytest.raises(SpecError, match=r"widths\.weight_bits is 9; give a whole number of bits in 1\.\.8"):

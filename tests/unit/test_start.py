@@ -11,7 +11,7 @@ from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.run.pipeline import check_start, scaled_for
 from lavaghost.train.checkpoint import FILE_NAME
@@ -87,7 +87,7 @@ def test_a_resumed_run_ends_with_the_same_bits_and_knows_its_start(tmp_path: Pat
 
 
 def test_a_start_must_be_of_the_same_network() -> None:
-    saved = TrainedNetwork(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
+    saved = Model(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
     check_start(NETWORK.model_copy(update={"mechanism": "learned", "lam": 0.5}), LEARNING, saved)
     other = Network(layers=(64, 32, 10), saturation=2.0)
     with pytest.raises(SpecError, match=r"saturation is 2.0, and None.*engine 'lava'"):
@@ -95,7 +95,7 @@ def test_a_start_must_be_of_the_same_network() -> None:
 
 
 def test_samples_are_scaled_as_the_network_was_trained(digits: Dataset) -> None:
-    saved = TrainedNetwork(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
+    saved = Model(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
     assert scaled_for(saved, digits) is digits
     raw = import_onnx(GOLDEN / "sklearn_standard_plain.onnx")
     with pytest.warns(LavaGhostWarning, match=r"imported without a data set.*raw samples of digits, 0\.\.16;"):

@@ -14,7 +14,7 @@ import pytest
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available
 from lavaghost.exporters.floats import float_expected
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,9 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Network(layers=(6, 5, 4, 3), saturation=1.5)
     params = initial_parameters(network, 0)
     biases = tuple(b + np.float32(0.1) for b in params.biases)
-    trained = TrainedNetwork(
-        network, Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some"
-    )
+    trained = Model(network, Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some")
     return trained.save(tmp_path_factory.mktemp("model"))
 
 
@@ -97,6 +95,6 @@ int main(void) {
         [tmp_path / "main"], input=raw.tobytes(), capture_output=True, check=True, timeout=1000
     )
     found = np.frombuffer(done.stdout, np.float32).reshape(200, 3)
-    expected = float_expected(TrainedNetwork.load(model), raw)
+    expected = float_expected(Model.load(model), raw)
     assert np.all(np.abs(found - expected.logits) <= expected.tolerance)
     assert expected.tolerance.max() < 1e-4

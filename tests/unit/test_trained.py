@@ -16,17 +16,17 @@ from lavaghost.base.errors import ModelFileError, OutputError, SpecError
 from lavaghost.base.spec import parse
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.model.manifest import Manifest, manifest_schema, populations, projections
-from lavaghost.model.trained import TrainedNetwork
+from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 
 MECHANISMS = ("duplicate", "learned", "online")
 
 
-def trained_network(layers=(6, 5, 4, 3), seed=3, **physics: Any) -> TrainedNetwork:
+def trained_network(layers=(6, 5, 4, 3), seed=3, **physics: Any) -> Model:
     network = parse(Network, {"layers": layers, "feedback": "random", **physics})
     params = initial_parameters(network, seed)
     biases = tuple(np.linspace(-0.1, 0.1, b.size, dtype=np.float32) for b in params.biases)
-    return TrainedNetwork(
+    return Model(
         network=network,
         learning=Learning(rule="temporal", epochs=2, seed=seed),
         params=params._replace(biases=biases),
@@ -52,7 +52,7 @@ def test_round_trip_is_equal_to_the_bit(tmp_path, mechanism, feedback, activatio
     manifest = trained.save(tmp_path / "a")
     assert manifest == tmp_path / "a" / "model.yaml"
     for path in (manifest, tmp_path / "a"):
-        again = TrainedNetwork.load(path)
+        again = Model.load(path)
         assert again == trained
         assert hash(again) == hash(trained)
         assert again.network == trained.network
@@ -74,7 +74,7 @@ def test_saving_over_another_network_replaces_it(tmp_path):
     trained_network(seed=1).save(tmp_path)
     other = trained_network(seed=2, mechanism="learned")
     other.save(tmp_path)
-    assert TrainedNetwork.load(tmp_path) == other
+    assert Model.load(tmp_path) == other
     assert bytes_of(tmp_path).keys() == {"model.yaml", "model.safetensors"}
 
 
@@ -88,7 +88,7 @@ def test_values_of_other_content_differ():
 
 def test_arrays_are_copies():
     params = initial_parameters(Network(layers=(4, 3, 2)), 0)
-    trained = TrainedNetwork(Network(layers=(4, 3, 2)), Learning(), params, 1.0, (0, 1), "toy")
+    trained = Model(Network(layers=(4, 3, 2)), Learning(), params, 1.0, (0, 1), "toy")
     before = trained.params.weights[0].copy()
     params.weights[0][:] = 7
     np.testing.assert_array_equal(trained.params.weights[0], before)
@@ -103,7 +103,7 @@ def test_the_record_takes_numpy_numbers_as_plain_ones(tmp_path):
     shared = [1, {"x": 1e-7}]
     trained = replace(trained, record={"a": shared, "b": shared, "big": 2**63, "tiny": 5e-324})
     trained.save(tmp_path)
-    assert TrainedNetwork.load(tmp_path).record == trained.record
+    assert Model.load(tmp_path).record == trained.record
     json.dumps(dict(trained.record), allow_nan=False)
 
 
@@ -292,7 +292,7 @@ def test_a_changed_manifest_is_refused_by_its_fault(tmp_path, change, said):
     change(values)
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ModelFileError) as caught:
-        TrainedNetwork.load(path)
+        Model.load(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 2000
@@ -304,7 +304,7 @@ def test_several_faults_are_told_together(tmp_path):
     values |= {"labels": 3, "typo": 1, "dataset": None}
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ModelFileError, match=r"(?=.*labels:)(?=.*typo:)(?=.*dataset:)"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 def test_a_later_minor_version_and_an_edited_file_are_read(tmp_path):
@@ -313,10 +313,10 @@ def test_a_later_minor_version_and_an_edited_file_are_read(tmp_path):
     *lines, seal = path.read_text().splitlines()
     edited = "\n".join(lines).replace("'1.0'", "'1.7'").replace("dataset: digits", "dataset: mine")
     path.write_text(edited)
-    assert TrainedNetwork.load(path) == replace(trained, dataset="mine")
+    assert Model.load(path) == replace(trained, dataset="mine")
     path.write_text(edited + "\n" + seal + "\n")
     with pytest.raises(ModelFileError, match="changed after it was saved"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 LAUGHS = "a: &a [1]\n" + "".join(f"k{i}: &k{i} [*a, *a, *a]\n" for i in range(30))
@@ -348,7 +348,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, monkeypatch):
     path = tmp_path / "model.yaml"
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
-        TrainedNetwork.load(path)
+        Model.load(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["model.yaml"]
@@ -357,22 +357,22 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, monkeypatch):
 def test_missing_and_irregular_files_are_refused(tmp_path):
     path = trained_network().save(tmp_path)
     with pytest.raises(ModelFileError, match="nowhere"):
-        TrainedNetwork.load(tmp_path / "nowhere")
+        Model.load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelFileError, match=r"empty/model.yaml.*No such file"):
-        TrainedNetwork.load(tmp_path / "empty")
+        Model.load(tmp_path / "empty")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ModelFileError, match="not a regular file"):
-        TrainedNetwork.load(tmp_path / "pipe")
+        Model.load(tmp_path / "pipe")
     size = (tmp_path / "model.safetensors").stat().st_size
     (tmp_path / "model.safetensors").unlink()
     os.mkfifo(tmp_path / "model.safetensors")
     with pytest.raises(ModelFileError, match=f"0 bytes, the manifest says {size}"):
-        TrainedNetwork.load(path)
+        Model.load(path)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "model.safetensors").symlink_to("model.safetensors")
     with pytest.raises(ModelFileError, match=r"weights|model\.safetensors"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
@@ -380,7 +380,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     outside = (tmp_path / "in" / "model.safetensors").rename(tmp_path / "elsewhere")
     (tmp_path / "in" / "model.safetensors").symlink_to(outside)
     with pytest.raises(ModelFileError, match="leaves its folder"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 # ---- weights that cannot be trusted
@@ -396,24 +396,24 @@ def reseal(folder: Path, content: bytes, bound: bool = True) -> None:
     (folder / "model.yaml").write_text(yaml.safe_dump(values))
 
 
-def tensors(trained: TrainedNetwork) -> dict[str, Any]:
+def tensors(trained: Model) -> dict[str, Any]:
     return dict(trained.params.named())
 
 
-def renamed(trained: TrainedNetwork) -> bytes:
+def renamed(trained: Model) -> bytes:
     return safetensors.numpy.save({k.replace("weights.1", "weights.9"): v for k, v in tensors(trained).items()})
 
 
-def retyped(trained: TrainedNetwork) -> bytes:
+def retyped(trained: Model) -> bytes:
     return safetensors.numpy.save({k: v.view(np.int32) for k, v in tensors(trained).items()})
 
 
-def reshaped(trained: TrainedNetwork) -> bytes:
+def reshaped(trained: Model) -> bytes:
     return safetensors.numpy.save({k: np.ascontiguousarray(v.T) for k, v in tensors(trained).items()})
 
 
 def holding(value: float):
-    def change(trained: TrainedNetwork) -> bytes:
+    def change(trained: Model) -> bytes:
         changed = {k: v.copy() for k, v in tensors(trained).items()}
         changed["feedback.1"][0, 0] = value
         return safetensors.numpy.save(changed)
@@ -421,7 +421,7 @@ def holding(value: float):
     return change
 
 
-def packed(trained: TrainedNetwork) -> bytes:
+def packed(trained: Model) -> bytes:
     return safetensors.numpy.save(tensors(trained))
 
 
@@ -455,7 +455,7 @@ def test_forged_weights_are_refused_by_their_fault(tmp_path, name):
     change, said = BAD_WEIGHTS[name]
     reseal(tmp_path, change(trained))
     with pytest.raises(ModelFileError, match=said) as caught:
-        TrainedNetwork.load(path)
+        Model.load(path)
     assert "\n" not in str(caught.value)
 
 
@@ -465,7 +465,7 @@ def test_damaged_weights_are_refused(tmp_path, damage):
     path = trained.save(tmp_path)
     reseal(tmp_path, damage(packed(trained)), bound=False)
     with pytest.raises(ModelFileError, match=r"SHA-256|bytes"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 def test_a_weights_file_far_too_large_is_not_read(tmp_path):
@@ -476,7 +476,7 @@ def test_a_weights_file_far_too_large_is_not_read(tmp_path):
     values["weights"]["bytes"] = 1 << 42
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ModelFileError, match=r"shapes need .*more than 4294967296"):
-        TrainedNetwork.load(path)
+        Model.load(path)
 
 
 # ---- crashes and folders that cannot be written
@@ -512,7 +512,7 @@ def test_no_crash_leaves_a_manifest_of_other_weights(tmp_path, monkeypatch, surv
         except PowerCut:
             assert done == survives
     try:
-        found = TrainedNetwork.load(tmp_path)
+        found = Model.load(tmp_path)
     except ModelFileError:
         assert not (tmp_path / "model.yaml").exists()
     else:
@@ -520,7 +520,7 @@ def test_no_crash_leaves_a_manifest_of_other_weights(tmp_path, monkeypatch, surv
         # staging: two flushes and three renames, and only after the first rename does the old one go
         assert (found == old) == (survives < 2)
     new.save(tmp_path)
-    assert TrainedNetwork.load(tmp_path) == new
+    assert Model.load(tmp_path) == new
 
 
 def test_a_full_disk_leaves_the_old_network(tmp_path, monkeypatch):
@@ -542,7 +542,7 @@ def test_old_weights_beside_a_new_manifest_are_noticed(tmp_path):
     trained_network(seed=2).save(tmp_path / "b")
     (tmp_path / "a" / "model.safetensors").replace(tmp_path / "b" / "model.safetensors")
     with pytest.raises(ModelFileError, match="do not belong together"):
-        TrainedNetwork.load(tmp_path / "b")
+        Model.load(tmp_path / "b")
 
 
 def test_unwritable_places_are_output_errors(tmp_path):

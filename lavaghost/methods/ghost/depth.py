@@ -16,7 +16,9 @@ import math
 
 from lavaghost.base.errors import SpecError, join_faults, warn
 from lavaghost.dynamics.fixed_point import attenuation_bits
-from lavaghost.net.spec import SHALLOW, Learning, Network, usual_eta
+from lavaghost.methods.base import Method
+from lavaghost.methods.learning import SHALLOW, Learning, usual_eta
+from lavaghost.net.graph import Graph
 
 FLOAT32_BITS = 63
 """Bits that the gain of a nudge may have, up or down, before it leaves float32 together with what it multiplies."""
@@ -52,11 +54,11 @@ def steps_needed(tau_steps: float, stages: int, share: float = SETTLED) -> int:
     return high
 
 
-def lam_for(network: Network, bits: float, power_of_two: bool = False) -> float:
+def lam_for(graph: Graph, bits: float, power_of_two: bool = False) -> float:
     """The gain with which an error of 1 falls by at most `bits` on its way to layer 1: a power of two, or of two
     digits.
     """
-    exponent = -((bits + math.log2(network.beta)) / max(1, network.depth - 1))
+    exponent = -((bits + math.log2(graph.beta)) / max(1, graph.depth - 1))
     if power_of_two:
         return 2.0 ** math.ceil(exponent)
     exact = 2.0**exponent
@@ -64,79 +66,79 @@ def lam_for(network: Network, bits: float, power_of_two: bool = False) -> float:
     return float(f"{math.ceil(exact / digit - 1e-9) * digit:.2g}")
 
 
-def check_depth(network: Network, learning: Learning) -> None:
+def check_depth(graph: Graph, method: Method, learning: Learning) -> None:
     """Refuse what leaves the numbers of an engine on its way through the layers, or has no time to pass them.
 
     Warns of phases that end before layers settle. Raises `SpecError`, with a gain or steps that work.
     """
-    usual = usual_eta(network.depth)
-    if network.depth > SHALLOW and learning.eta > 4 * usual:
+    usual = usual_eta(graph.depth)
+    if graph.depth > SHALLOW and learning.eta > 4 * usual:
         warn(
-            f"learning.eta {learning.eta:g} is large for {network.depth} layers, each of which moves the output in "
+            f"learning.eta {learning.eta:g} is large for {graph.depth} layers, each of which moves the output in "
             f"every step; {usual:g} holds"
         )
-    if learning.method != "ghost":
+    if not method.needs.ghosts:
         return
-    faults = range_faults(network)
+    faults = range_faults(graph)
     if learning.engine != "equilibrium":
-        faults += resolution_faults(network, FLOAT64_BITS, "float64 rounds rates at 2^-52")
-        faults += time_faults(network)
+        faults += resolution_faults(graph, FLOAT64_BITS, "float64 rounds rates at 2^-52")
+        faults += time_faults(graph)
     if faults:
         raise SpecError(join_faults(faults))
     if learning.engine != "equilibrium":
-        warn_of_time(network)
+        warn_of_time(graph)
 
 
-def range_faults(network: Network) -> list[str]:
+def range_faults(graph: Graph) -> list[str]:
     """What float32 cannot hold: a nudge too small to begin with, or feedback that grows."""
     faults = []
-    if -math.log2(network.beta) > FLOAT32_BITS:
+    if -math.log2(graph.beta) > FLOAT32_BITS:
         faults.append(
-            f"network.beta {network.beta:g} is below 2^-{FLOAT32_BITS}, and its gain 1 / beta leaves no room in "
+            f"method.beta {graph.beta:g} is below 2^-{FLOAT32_BITS}, and its gain 1 / beta leaves no room in "
             "float32; use 0.1 or so"
         )
-    bits = attenuation_bits(network, 1)
+    bits = attenuation_bits(graph, 1)
     if bits < -FLOAT32_BITS:
-        below = math.floor(network.beta ** (-1.0 / (network.depth - 1)) * 100) / 100
+        below = math.floor(graph.beta ** (-1.0 / (graph.depth - 1)) * 100) / 100
         faults.append(
-            f"network.lam {network.lam:g}: an error of 1 grows to 2^{-bits:.0f} on its way down {network.depth} "
+            f"method.lam {graph.lam:g}: an error of 1 grows to 2^{-bits:.0f} on its way down {graph.depth} "
             f"layers, beyond float32; use a lam of at most {below:g}"
         )
     return faults
 
 
-def resolution_faults(network: Network, bits: float, why: str, power_of_two: bool = False) -> list[str]:
+def resolution_faults(graph: Graph, bits: float, why: str, power_of_two: bool = False) -> list[str]:
     """An error that falls by more than `bits` on its way to layer 1; the remedy is a lam, perhaps a power of two."""
-    found = attenuation_bits(network, 1)
+    found = attenuation_bits(graph, 1)
     if found <= bits:
         return []
     return [
-        f"network.lam {network.lam:g}: an error of 1 falls to 2^-{found:.0f} on its way down {network.depth} "
-        f"layers, and {why}; use a lam of at least {lam_for(network, bits, power_of_two):g} with rule 'prediction', "
+        f"method.lam {graph.lam:g}: an error of 1 falls to 2^-{found:.0f} on its way down {graph.depth} "
+        f"layers, and {why}; use a lam of at least {lam_for(graph, bits, power_of_two):g} with rule 'prediction', "
         f"or {'arithmetic float' if power_of_two else 'engine equilibrium'}, which solves for changes of any size"
     ]
 
 
-def time_faults(network: Network) -> list[str]:
+def time_faults(graph: Graph) -> list[str]:
     """Phases in which no signal gets from one end of the network to the other."""
-    depth, schedule, faults = network.depth, network.schedule, []
+    depth, schedule, faults = graph.depth, graph.schedule, []
     needed = steps_needed(schedule.tau_steps, depth)
     if schedule.t_free_steps - 1 < depth:
         faults.append(
-            f"schedule.t_free_steps {schedule.t_free_steps}: the input needs a reset and {depth} steps to reach the "
+            f"method.schedule.t_free_steps {schedule.t_free_steps}: the input needs a reset and {depth} steps to reach the "
             f"output; use {needed + 1}"
         )
     if schedule.t_nudge_steps < depth:
         faults.append(
-            f"schedule.t_nudge_steps {schedule.t_nudge_steps}: an error needs {depth} steps to reach layer 1; use "
+            f"method.schedule.t_nudge_steps {schedule.t_nudge_steps}: an error needs {depth} steps to reach layer 1; use "
             f"{needed}"
         )
     return faults
 
 
-def warn_of_time(network: Network) -> None:
+def warn_of_time(graph: Graph) -> None:
     """One line if a phase ends while its slowest layer is far from its end point."""
-    depth, schedule = network.depth, network.schedule
+    depth, schedule = graph.depth, graph.schedule
     phases = {"t_free_steps": schedule.t_free_steps - 1, "t_nudge_steps": schedule.t_nudge_steps}
     shares = {name: settled_share(steps, schedule.tau_steps, depth) for name, steps in phases.items()}
     short = {name: share for name, share in shares.items() if share < SETTLED}

@@ -12,15 +12,28 @@ weights that they stand for: `G_k += dW_{k+1}`, `c_k += db_{k+1}`.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from lavaghost.dynamics import Parameters
+from lavaghost.base.spec import Positive, Spec
 from lavaghost.dynamics.neuron import residual
 from lavaghost.engines.trial import Trial
-from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.spec import Plasticity
-from lavaghost.numbers.arithmetic import Array, add_scaled
+from lavaghost.numbers.arithmetic import Array
+
+
+class GhostSteps(Spec):
+    """Plasticity of `learned` ghosts: long term, target-free phase only (docs/theory.md)."""
+
+    mu: Positive = 0.5
+    """Step of the ghosts' incoming weights, normalised by `mean |r|^2 + 1`; above 2 it diverges."""
+    mu_inhibition: Positive = 0.3
+    """Step of the ghosts' outgoing inhibition, normalised by `mean |g|^2 + 0.1`."""
+    pretrain_batches: Annotated[int, Field(ge=0, le=10**9)] = 600
+    """Batches on which only the ghosts learn, before anything else does."""
+    gate: Positive = 0.6
+    """Plasticity of the network waits while the ghost residual of any layer is above this."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ GROWTH = 8.0
 """How many times its first `|r|^2` a layer may reach in training before constant steps become unstable."""
 
 
-def online_steps(settings: Plasticity, trial: Trial) -> OnlineGhosts:
+def online_steps(settings: GhostSteps, trial: Trial) -> OnlineGhosts:
     """The normalised steps of `settings` as constants, for a network whose first activity is the batch `trial`.
 
     Of the most active sample, not of the mean, since one sample at a time has no mean, with room to grow; and
@@ -62,41 +75,18 @@ def online_steps(settings: Plasticity, trial: Trial) -> OnlineGhosts:
     return OnlineGhosts(*(2.0 ** math.floor(math.log2(step)) for step in (mu, mu_inhibition)))
 
 
-class GhostPlasticity:
-    """The ghosts' own learning, and the gate that the rest of the network waits at."""
-
-    def __init__(self, settings: Plasticity) -> None:
-        self.settings = settings
-        self.ready = False
-        self.waited = 0
-        self._pending: list[tuple[Array, Array, Array]] = []
-
-    def observe(self, trial: Trial) -> None:
-        """Store the free-phase errors of a trial; decide whether the network may learn from it."""
-        residuals = []
-        self._pending = []
-        for k, g in enumerate(trial.ghost_rate):
-            r, left, whole = trial.free[k], trial.left_over[k], trial.whole[k]
-            residuals.append(residual(whole, whole - left))
-            error = trial.free[k + 1] - g
-            step = self.settings.mu / (np.square(r).sum() / len(r) + 1.0) / len(r)
-            step_i = self.settings.mu_inhibition / (np.square(g).sum() / len(g) + 0.1) / len(g)
-            self._pending.append((error.T @ r * step, error.sum(axis=0) * step, left.T @ g * step_i))
-        # a residual that is not a number is not below the gate
-        self.ready = all(r <= self.settings.gate for r in residuals)
-        self.waited += not self.ready
-
-    def apply(self, params: Parameters, optimiser: Momentum | None = None, eta: float = 0.0) -> None:
-        """End of the trial: the stored changes, and those of the weights that the ghosts stand for.
-
-        Without an optimiser the network did not move, as in pre-training.
-        """
-        for k, (d_weights, d_biases, d_inhibition) in enumerate(self._pending):
-            weights, biases = params.ghost_weights[k], params.ghost_biases[k]
-            weights += d_weights.astype(weights.dtype, copy=False)
-            biases += d_biases.astype(biases.dtype, copy=False)
-            inhibition = params.ghost_inhibition[k]
-            inhibition += d_inhibition.astype(inhibition.dtype, copy=False)
-            if optimiser is not None and self.ready:
-                add_scaled(optimiser.weights[k + 1], weights, eta)
-                add_scaled(optimiser.biases[k + 1], biases, eta)
+def pending(settings: GhostSteps, trial: Trial) -> tuple[bool, dict[str, Array]]:
+    """Whether the network may learn from a trial, and what the ghosts learn from its free phase, by tensor."""
+    found: dict[str, Array] = {}
+    left_of = []
+    for k, g in enumerate(trial.ghost_rate):
+        r, left, whole = trial.free[k], trial.left_over[k], trial.whole[k]
+        left_of.append(residual(whole, whole - left))
+        error = trial.free[k + 1] - g
+        step = settings.mu / (np.square(r).sum() / len(r) + 1.0) / len(r)
+        step_i = settings.mu_inhibition / (np.square(g).sum() / len(g) + 0.1) / len(g)
+        found[f"ghost_weights.{k + 1}"] = error.T @ r * step
+        found[f"ghost_biases.{k + 1}"] = error.sum(axis=0) * step
+        found[f"ghost_inhibition.{k + 1}"] = left.T @ g * step_i
+    # a residual that is not a number is not below the gate
+    return all(r <= settings.gate for r in left_of), found

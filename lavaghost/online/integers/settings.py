@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from lavaghost.base.errors import SpecError, join_faults
-from lavaghost.base.names import Rounding, RuleName
+from lavaghost.base.names import Rounding
 from lavaghost.base.spec import Count, Spec
 from lavaghost.methods.ghost.depth import resolution_faults, steps_needed, time_faults
 from lavaghost.net.spec import Network, Physics
@@ -17,7 +17,7 @@ from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths, exponent_of
 
 
 class IntegerLearning(Spec):
-    """How integers learn. Every gain is a power of two, given by its exponent.
+    """Learning in integers, one sample at a time. Every gain is a power of two, given by its exponent.
 
     eta_exponent      the learning rate is 2^eta_exponent, in the units of a backprop learning rate
     output_exponent   added to it at the output layer
@@ -30,7 +30,8 @@ class IntegerLearning(Spec):
     pretrain_samples  samples on which only learned ghosts learn, before anything else does
     """
 
-    rule: RuleName = "prediction"
+    arithmetic: Literal["loihi"] = "loihi"
+    engine: Literal["stepped", "lava"] = "stepped"
     epochs: Annotated[int, Field(ge=0, le=10**6)] = 20
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6

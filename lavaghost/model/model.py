@@ -1,4 +1,4 @@
-"""`TrainedNetwork`: the result of training as a value, with save and load.
+"""`Model`: a trained network as a value, with what it answers, save and load.
 
 A saved network is a folder of two files, `model.yaml` (manifest.py) and `model.safetensors`. Loading trusts
 neither: sizes are checked before anything is read, the hash before anything is parsed, and every name,
@@ -8,6 +8,7 @@ shape, type and number before it is used. Nothing in the files is ever executed.
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +16,68 @@ import numpy as np
 
 from lavaghost.base.errors import ModelFileError, OutputError, SpecError, join_faults
 from lavaghost.base.files import sha256, write_atomic
+from lavaghost.base.names import ArithmeticName
 from lavaghost.base.records import plain, text_faults
+from lavaghost.methods.base import Method
+from lavaghost.methods.learning import Learning
+from lavaghost.methods.registry import check_together
 from lavaghost.model.manifest import (
     MAX_BYTES,
     VERSION,
     InputScaling,
     Manifest,
+    Numbers,
     Weights,
     from_yaml,
-    populations,
-    projections,
+    graph_of,
     to_yaml,
 )
-from lavaghost.model.weights import pack, read_part, read_weights, unpack
+from lavaghost.model.weights import STATE, is_old, pack, read_part, read_weights, unpack
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, shapes
-from lavaghost.net.spec import Learning, Network, check_together
+from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.integers import Integers
+from lavaghost.numbers.widths import LoihiWidths, parse_formats
+from lavaghost.online.integers.settings import IntegerLearning
 
 MANIFEST_NAME, WEIGHTS_NAME = "model.yaml", "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedNetwork:
+class Model:
     """A network, how it was trained, its numbers, and what was measured. Raises `SpecError`.
 
-    params       float32, finite, of the shapes that `network` has; copied and made read-only
+    tensors      `Parameters` in float32, finite, or the `Integers` of a chip; of the shapes that `graph` has
     input_scale  raw sample * input_scale = r_0, as in `Dataset.scale`
     labels       a name or number for each output, no two alike
     dataset      name of the data set that it was trained on
     record       measured figures, whatever JSON can hold; plain copies are kept, to be left unchanged
+    state        the arrays of its method, as they were when training ended
 
-    Two are equal if they are saved as the same bytes.
+    Two are equal if they are saved as the same bytes. Example: `Model.load("out/mine").predict(samples)`.
     """
 
     network: Network
-    learning: Learning
-    params: Parameters
+    method: Method
+    learning: Learning | IntegerLearning
+    tensors: Parameters | Integers
     input_scale: float
     labels: tuple[int | str, ...]
     dataset: str
     record: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         faults = [
-            *_number_faults(self.network, self.params),
+            *_number_faults(self.graph, self.tensors),
+            *_state_faults(self.method.shapes(self.graph), self.state),
             *_label_faults(self.network, self.labels),
             *text_faults("dataset", self.dataset),
         ]
         try:
-            check_together(self.network, self.learning)
+            if isinstance(self.learning, Learning):
+                check_together(self.method, self.graph, self.learning)
         except SpecError as error:
             faults.append(str(error))
         scale = float(self.input_scale)
@@ -72,13 +87,37 @@ class TrainedNetwork:
         record = plain(self.record, "record", faults)
         if faults:
             raise SpecError(join_faults(["trained network: " + faults[0], *faults[1:]]))
-        object.__setattr__(self, "params", _frozen(self.params))
+        if isinstance(self.tensors, Parameters):
+            object.__setattr__(self, "tensors", _frozen(self.tensors))
+        object.__setattr__(self, "state", {name: _still(a) for name, a in self.state.items()})
         object.__setattr__(self, "input_scale", scale)
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "record", record)
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The network with all that its method puts beside it."""
+        return self.method.graph(self.network)
+
+    @property
+    def integers(self) -> Integers | None:
+        """Its numbers, if they are integers."""
+        return self.tensors if isinstance(self.tensors, Integers) else None
+
+    @property
+    def arithmetic(self) -> ArithmeticName:
+        """loihi for a network that was quantised or that learned in integers, else float."""
+        return "float" if self.integers is None else "loihi"
+
+    @cached_property
+    def params(self) -> Parameters:
+        """Its numbers as float32; of integers, what they stand for, exactly, to be shown or compared with."""
+        if isinstance(self.tensors, Parameters):
+            return self.tensors
+        return _frozen(Parameters.from_named(self.graph, self.tensors.real()))
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TrainedNetwork):
+        if not isinstance(other, Model):
             return NotImplemented
         return self._files() == other._files()
 
@@ -107,19 +146,23 @@ class TrainedNetwork:
 
     def _files(self) -> tuple[bytes, bytes]:
         """The bytes of the manifest and of the weights."""
-        weights = pack(self.params)
+        integers = self.integers
+        tensors = self.params.named() if integers is None else dict(integers.arrays)
+        weights = pack(tensors | {STATE + name: array for name, array in self.state.items()})
         manifest = Manifest(
             format="lavaghost.network",
             version=VERSION,
             producer=f"lavaghost {importlib.metadata.version('lavaghost')}",
             dataset=self.dataset,
             network=self.network,
+            method=self.method,
             learning=self.learning,
             input=InputScaling(size=self.network.layers[0], scale=self.input_scale),
             labels=list(self.labels),
             record=dict(self.record),
-            populations=populations(self.network),
-            projections=projections(self.network),
+            numbers=Numbers() if integers is None else Numbers(arithmetic="loihi", **integers.form()),
+            populations=list(self.graph.populations),
+            projections=list(self.graph.projections),
             weights=Weights(
                 path=WEIGHTS_NAME,
                 format="safetensors",
@@ -130,40 +173,67 @@ class TrainedNetwork:
         return to_yaml(manifest), weights
 
     @classmethod
-    def load(cls, path: Path | str) -> "TrainedNetwork":
+    def load(cls, path: Path | str) -> "Model":
         """The network whose manifest, or whose folder, is `path`. Raises `ModelFileError`."""
         path = Path(path)
         path = path / MANIFEST_NAME if path.is_dir() else path
         manifest = from_yaml(read_part(path, MAX_BYTES), str(path))
-        weights = read_weights(path, manifest)
+        arrays = unpack(read_weights(path, manifest), manifest)
         try:
             return cls(
                 network=manifest.network,
+                method=manifest.method,
                 learning=manifest.learning,
-                params=unpack(weights, manifest),
+                tensors=_tensors(manifest, arrays),
                 input_scale=manifest.input.scale,
                 labels=tuple(manifest.labels),
                 dataset=manifest.dataset,
                 record=manifest.record,
+                state={name[len(STATE) :]: a for name, a in arrays.items() if name.startswith(STATE)},
             )
         except (SpecError, ModelFileError) as error:
             raise ModelFileError(f"{path}: {error}") from error
 
 
-def _number_faults(network: Network, params: Parameters) -> list[str]:
-    wanted, found = shapes(network), params.named()
+def _tensors(manifest: Manifest, arrays: Mapping[str, Array]) -> Parameters | Integers:
+    own = {name: array for name, array in arrays.items() if not name.startswith(STATE)}
+    numbers = manifest.numbers
+    if numbers.arithmetic == "float":
+        return Parameters.from_named(graph_of(manifest), own)
+    widths, formats = LoihiWidths.parse(numbers.widths or {}), parse_formats(numbers.formats or {})
+    return Integers.nearest(own, formats, widths) if is_old(manifest) else Integers(own, formats, widths)
+
+
+def _number_faults(graph: Graph, tensors: Parameters | Integers) -> list[str]:
+    wanted = shapes(graph)
+    found = tensors.named() if isinstance(tensors, Parameters) else dict(tensors.arrays)
     faults = []
     if names := sorted(wanted.keys() ^ found.keys()):
         faults.append(f"params and network differ in {', '.join(names[:5])}")
     for key in (name for name in found if name in wanted):
         array = found[key]
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        if isinstance(tensors, Parameters) and (not isinstance(array, np.ndarray) or array.dtype != np.float32):
             kind = getattr(array, "dtype", type(array).__name__)
             faults.append(f"{key} is {kind}; use params.astype(numpy.float32)")
         elif array.shape != wanted[key]:
             faults.append(f"{key} is {array.shape}, the network needs {wanted[key]}")
         elif bad := int(array.size - np.count_nonzero(np.isfinite(array))):
             faults.append(f"{key} has {bad} value(s) that are NaN or infinite; training diverged")
+    return faults
+
+
+def _state_faults(wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, Array]) -> list[str]:
+    faults = []
+    if names := sorted(wanted.keys() ^ state.keys()):
+        faults.append(f"the state of the method and its shapes differ in {', '.join(names[:5])}")
+    for name in (name for name in state if name in wanted):
+        array = state[name]
+        if array.dtype not in (np.float32, np.float64) or array.shape != tuple(wanted[name]):
+            faults.append(
+                f"state {name} is {array.dtype} {array.shape}, the method needs floats {wanted[name]}"
+            )
+        elif not np.isfinite(array).all():
+            faults.append(f"state {name} has values that are NaN or infinite; training diverged")
     return faults
 
 
@@ -186,3 +256,9 @@ def _frozen(params: Parameters) -> Parameters:
     for array in copies.named().values():
         array.flags.writeable = False
     return copies
+
+
+def _still(array: Array) -> Array:
+    copy = np.array(array, order="C")
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,69 @@
+"""Things that are found by name: ours, those of other packages (entry points), and those handed over in Python."""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from lavaghost.base.errors import SpecError, join_faults
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """What is registered in the entry point group `group`, beside `own`; `contract` is what each must be.
+
+    `what` names one of them in messages.
+    """
+
+    def __init__(self, group: str, what: str, contract: Any, own: Mapping[str, T]) -> None:
+        self.group, self.what, self.contract = group, what, contract
+        self._known: dict[str, T] = dict(own)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted. Nothing is imported for this."""
+        found = {entry.name for entry in entry_points(group=self.group)}
+        return tuple(sorted(found | self._known.keys()))
+
+    def register(self, name: str, thing: T) -> T:
+        """Make `thing` known in this process. Raises `SpecError` if another has the name."""
+        if self._known.get(name, thing) is not thing:
+            raise SpecError(f"{self.what} {name!r} is there already; choose another name")
+        self._known[name] = self._checked(name, "it", thing)
+        return thing
+
+    def find(self, name: str) -> T:
+        """The one of this name. Raises `SpecError` if there is none, more than one, or if it does not work."""
+        if name in self._known:
+            return self._known[name]
+        entries = {entry.value: entry for entry in entry_points(group=self.group) if entry.name == name}
+        if not entries:
+            raise SpecError(f"no {self.what} {name!r}; there are {', '.join(self.names())}")
+        if len(entries) > 1:
+            raise SpecError(
+                f"{self.what} {name!r} is registered as {' and '.join(sorted(entries))}; uninstall all but one"
+            )
+        (entry,) = entries.values()
+        self._known[name] = self._checked(name, entry.value, self._loaded(entry))
+        return self._known[name]
+
+    def _loaded(self, entry: EntryPoint) -> Any:
+        try:
+            return entry.load()
+        # whatever goes wrong while a foreign module is imported
+        except Exception as error:
+            reason = join_faults([f"{type(error).__name__}: {error}"])
+            raise SpecError(
+                f"{self.what} {entry.name!r} ({entry.value}) cannot be loaded: {reason:.300}; mend or uninstall its package"
+            ) from error
+
+    def _checked(self, name: str, where: str, thing: Any) -> T:
+        if not isinstance(thing, self.contract):
+            needed = ", ".join(
+                sorted(getattr(self.contract, "__protocol_attrs__", ()) or _attributes(self.contract))
+            )
+            raise SpecError(f"{self.what} {name!r} ({where}) is a {type(thing).__name__}; it needs {needed}")
+        return thing
+
+
+def _attributes(contract: type[Any]) -> list[str]:
+    return [name for name in vars(contract) if not name.startswith("_")]

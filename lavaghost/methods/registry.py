@@ -1,0 +1,74 @@
+"""Methods by their name: in a configuration file, in a manifest, on the command line, as a value in Python."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.base.registry import Registry
+from lavaghost.base.spec import parse
+from lavaghost.methods.backprop import Backprop, Frozen
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning, engine_faults
+from lavaghost.net.graph import Graph
+
+METHODS: Registry[type[Method]] = Registry(
+    "lavaghost.methods", "method", type, {method.name: method for method in (Ghost, Backprop, Frozen)}
+)
+"""All that can be named; `METHODS.register(Mine.name, Mine)` adds one in Python."""
+
+
+def method_of(values: Any) -> Method:
+    """A method, from a value, its name, or its name and settings. Raises `SpecError`."""
+    if isinstance(values, Method):
+        return values
+    values = {"name": values} if isinstance(values, str) else values
+    if not isinstance(values, Mapping):
+        raise SpecError(f"method is {values!r:.80}; give a name, or a name and settings")
+    settings = dict(values)
+    name = settings.pop("name", Ghost.name)
+    found = METHODS.find(name) if isinstance(name, str) else None
+    if found is None or not issubclass(found, Method):
+        raise SpecError(f"method {name!r:.80} is no method; there are {', '.join(METHODS.names())}")
+    return parse(found, settings, "method")
+
+
+def _valid(values: Any) -> Method:
+    try:
+        return method_of(values)
+    except SpecError as error:
+        raise ValueError(str(error)) from error
+
+
+AnyMethod = Annotated[
+    Any,
+    PlainValidator(_valid),
+    PlainSerializer(lambda method: method.settings()),
+    WithJsonSchema({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}),
+]
+"""A field of a description that holds a method."""
+
+
+def check_together(method: Method, graph: Graph, learning: Learning) -> None:
+    """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`."""
+    needs, faults = method.needs, [*method.faults(graph), *engine_faults(graph, learning)]
+    if learning.engine not in needs.engines:
+        faults.append(
+            f"method {method.name!r} has no processes or equations for engine {learning.engine!r}; use "
+            f"{' or '.join(needs.engines)}"
+        )
+    if learning.arithmetic not in needs.arithmetics:
+        faults.append(
+            f"method {method.name!r} does not learn in arithmetic {learning.arithmetic!r}; use "
+            f"{' or '.join(needs.arithmetics)}"
+        )
+    if graph.loss not in needs.losses:
+        faults.append(f"method {method.name!r} has no loss {graph.loss!r}; use {' or '.join(needs.losses)}")
+    if needs.feedback != "none" and not graph.has_feedback:
+        faults.append(f"method {method.name!r} needs {needs.feedback} feedback, and its graph has none")
+    if needs.ghosts and not graph.has_ghosts:
+        faults.append(f"method {method.name!r} needs ghosts, and its graph has none")
+    if faults:
+        raise SpecError(join_faults(faults))
