@@ -132,6 +132,13 @@ class FloatLearner:
         """See `Learner`."""
         return self.params, self.state
 
+    def record(self) -> dict[str, Array]:
+        """See `Learner`; nothing."""
+        return {}
+
+    def close(self) -> None:
+        """See `Learner`; nothing was started."""
+
 
 class _Quiet:
     def __init__(self, graph: Graph, batch: int) -> None:
