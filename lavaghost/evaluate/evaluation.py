@@ -92,8 +92,9 @@ def evaluate(
 ) -> Evaluation:
     """Run `x (samples, n_0)` through `engine`: equilibrium, stepped or lava.
 
-    Without an `engine` it is equilibrium, and for a network in integers stepped. `arithmetic` is float or loihi; by default that of the network, which is loihi if it was quantised or learned in
-    integers. Raises `MissingError` without Lava, `SpecError` for what does not go together.
+    Without an `engine` it is equilibrium, and for a network in integers stepped. `arithmetic` is float or loihi; by
+    default that of the network, which is loihi if it was quantised or learned in integers. Raises `MissingError`
+    without Lava, `SpecError` for what does not go together.
     """
     arithmetic = arithmetic or trained.arithmetic
     graph, params, integers = trained.graph, trained.params, trained.integers

@@ -91,7 +91,7 @@ class FloatLearner:
         return bool(changes.factors)
 
     def _batches(self) -> Any:
-        """While batches are computed: threads by their size. Numbers may leave the finite range, which `measure` finds."""
+        """Threads by the size of batches. Numbers may leave the finite range, which `measure` finds."""
         return _Quiet(self.graph, self.learning.batch_size)
 
     def measure(self, epoch: int) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Learner(Protocol):
 
 
 class Trained(NamedTuple):
-    """The outcome of a run: numbers, the method's state, and one row of figures per epoch (row 0 is before training)."""
+    """The outcome of a run: numbers, the method's state, one row of figures per epoch (row 0 is before training)."""
 
     numbers: Parameters | Integers
     state: Mapping[str, Array]
