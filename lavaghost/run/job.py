@@ -11,6 +11,7 @@ from lavaghost.lava.available import require_lava
 from lavaghost.lava.learner import LavaLearner
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import check_depth
+from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.registry import check_together
 from lavaghost.model.inputs import check_data, scaled_for
@@ -175,6 +176,7 @@ def _in_integers(job: Job) -> Job:
     graph = method.graph(network)
     check_together(method, graph, spec.learning)
     formats = formats_for(graph, job.data, widths)
-    assert isinstance(spec.learning, IntegerLearning)  # who calls this has seen it
+    # who calls this has seen the first, and `check_together` the second
+    assert isinstance(spec.learning, IntegerLearning) and isinstance(method, Ghost)  # noqa: PT018
     check_integer(graph, method.local_rule, spec.learning, formats, widths)
     return replace(job, network=network, method=method, widths=widths, formats=formats)
