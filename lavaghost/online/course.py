@@ -12,7 +12,7 @@ where the errors are those of the end of the free phase, the rates r_k and g_k t
 `y_{k+1}` makes a ghost follow the weights that it stands for. Everything waits for the end of the trial, since a
 weight that moves between the phases adds a drift that eta_k amplifies (docs/theory.md).
 
-These functions are pure and know no engine: `learn` serves the stepped engine and the fused Lava model, and a
+These functions are pure and know no engine: `apply_trial` serves the stepped engine and the fused Lava model, and a
 Lava cell calls `Course.signal` for its own layer. A change is rounded in one way only, `W + y * r`, in the order
 of Lava's learning engine, so all of them agree to the last bit.
 """
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.base.errors import SpecError
+from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Decay
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.fixed_point import restoring_gain
@@ -68,7 +68,7 @@ class Course:
         """y_k, `(1, n_k)`: the postsynaptic factor of layer k, with its step."""
         return self.rule.post(local) * self.step(k, trial)
 
-    # ---- what a cell makes of it, in the words that `integer_online.IntegerCourse` has too
+    # ---- what a cell makes of it, in the words that `integers.integer_course.IntegerCourse` has too
 
     two_parts = False
     """Whether a signal that is sent ahead of a synapse goes in two steps."""
@@ -118,33 +118,33 @@ class Course:
 
 
 def course(
-    method: Method, graph: Graph, learning: Learning, samples: int, *, ghosts: OnlineGhosts | None = None
+    graph: Graph, method: Method, learning: Learning, samples: int, *, ghosts: OnlineGhosts | None = None
 ) -> Course:
     """The course of `samples` trials that `method` and `learning` describe.
 
-    Ghosts that learn need their steps, `ghosts`, and are pre-trained for `method.pretrain_batches` trials. Raises
-    `SpecError` for what cannot be learned one sample at a time.
+    Learned ghosts need their steps, `ghosts`, and are pre-trained for as many trials as the method has batches for it.
+    Raises `SpecError` for what cannot be learned one sample at a time.
     """
     check_together(method, graph, learning)
     check_depth(graph, method, learning)
     rule = getattr(method, "local_rule", None)
-    if not isinstance(rule, Rule) or method.shapes(graph):
-        raise SpecError(
-            f"method {method.name!r} has no local rule, by which alone one sample at a time is learned; use a ghost "
-            "method"
+    faults = []
+    if not isinstance(rule, Rule):
+        faults.append(
+            f"method {method.name!r} has no local rule, which each cell learns by; use method 'ghost'"
         )
     wanted = {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
     wrong = [f"{name} {getattr(learning, name)}" for name, v in wanted.items() if getattr(learning, name) != v]
     if wrong:
-        raise SpecError(
+        faults.append(
             f"online learning has one sample at a time and no memory of earlier ones, and learning has "
             f"{', '.join(wrong)}; use {', '.join(f'{name} {value}' for name, value in wanted.items())}"
         )
     if graph.ghosts_learn != (ghosts is not None):
-        raise SpecError(
-            f"the ghosts of this network {'need' if graph.ghosts_learn else 'do not learn and take no'} steps "
-            "(OnlineGhosts)"
-        )
+        does = "ghosts that learn need" if graph.ghosts_learn else "ghosts that do not learn take no"
+        faults.append(f"{does} steps (OnlineGhosts)")
+    if faults or not isinstance(rule, Rule):
+        raise SpecError(join_faults(faults))
     pretrain = method.pretrain_batches(graph)
     return Course(graph, rule, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts)
 
@@ -177,7 +177,7 @@ def changes(course: Course, index: int, trial: Trial) -> list[Change]:
     return found
 
 
-def learn(course: Course, index: int, trial: Trial, params: Parameters) -> None:
+def apply_trial(course: Course, index: int, trial: Trial, params: Parameters) -> None:
     """Apply the changes of a finished trial to `params`, in place; float64."""
     arrays = params.named()
     for name, post, pre in changes(course, index, trial):
@@ -198,6 +198,6 @@ def online_epoch(
     engine = Stepped(course.graph)
     index = first
     for x, target in samples:
-        learn(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
+        apply_trial(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
         index += 1
     return index
