@@ -44,7 +44,7 @@ def cli() -> None:
     """Ghost-unit learning: train, run in Lava, export and verify one and the same network."""
 
 
-@cli.command()
+@cli.command("evaluate")
 @click.argument("model", type=PATH)
 @dataset_option
 @click.option("--engine", type=choice(names.Engine), help="equilibrium, or for a network in integers stepped.")
@@ -54,7 +54,7 @@ def cli() -> None:
 )
 @click.option("--arithmetic", type=choice(names.ArithmeticName), help="That of the network unless given.")
 @json_option
-def evaluate(
+def evaluate_command(
     model: Path,
     dataset: str,
     engine: names.Engine | None,
@@ -67,15 +67,14 @@ def evaluate(
 
     A network that was quantised or that learned in integers runs in integers, unless --arithmetic float is given.
     """
-    from lavaghost.evaluate.evaluation import arithmetic_of
     from lavaghost.evaluate.evaluation import evaluate as run
     from lavaghost.lava.available import require_lava
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
 
     if engine == "lava":
         require_lava()
     trained, data = load_both(model, dataset)
-    arithmetic = arithmetic or arithmetic_of(trained)
+    arithmetic = arithmetic or trained.arithmetic
     engine = engine or ("stepped" if arithmetic == "loihi" else "equilibrium")
     x, y = data.x_test[:limit], data.y_test[:limit]
     with bar(engine, len(x)) as progress:
@@ -90,9 +89,9 @@ def evaluate(
 def info(model: Path, as_json: bool) -> None:
     """Show what the saved network MODEL (model.yaml) is and how it was trained."""
     from lavaghost.model.model import Model
-    from lavaghost.run.pipeline import describe
+    from lavaghost.run.describe import described
 
-    emit(describe(Model.load(model)), as_json, str(model))
+    emit(described(Model.load(model)), as_json, str(model))
 
 
 @cli.command()

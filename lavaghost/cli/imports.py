@@ -27,12 +27,12 @@ def import_command(
     An ONNX file may hold what scikit-learn, PyTorch and others make of layered, rectified classifiers; every node
     that cannot be imported is named.
     """
-    from lavaghost.run.pipeline import describe, import_network
+    from lavaghost.run.describe import described, import_network
 
     trained = import_network(source, dataset, scaled)
     with output_folder(out, force=force):
         path = trained.save(out)
-    values = {"model": str(path), **describe(trained), **trained.record.get("imported", {})}
+    values = {"model": str(path), **described(trained), **trained.record.get("imported", {})}
     emit(values, as_json, f"{source.name}, {trained.network.layers}")
 
 

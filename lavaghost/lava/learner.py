@@ -31,13 +31,12 @@ from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.course import course
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
-from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.online.integers.settings import IntegerLearning, integer_rule
 from lavaghost.train.checkpoint import fingerprint
 from lavaghost.train.checkpoint import identity as identity_of
 from lavaghost.train.diagnostics import diagnose
 from lavaghost.train.float_learner import accuracy, check_finite, check_tensors, probe_of
-from lavaghost.train.integer_learner import formats_for
-from lavaghost.train.integer_learner import measure as measure_integers
+from lavaghost.train.integer_learner import accuracy_figures, formats_for, integer_figures
 from lavaghost.train.loop import OnRow, Tell, Trained, run
 
 class LavaLearner:
@@ -124,13 +123,13 @@ class LavaLearner:
             settings = getattr(self.method, "plasticity", GhostSteps())
             ghosts = online_steps(settings, first_trial(self.graph, params, self.data))
         samples = self.per_epoch * learning.epochs
-        self.course = course(self.method, self.graph, learning, samples, ghosts=ghosts)
+        self.course = course(self.graph, self.method, learning, samples, ghosts=ghosts)
 
     def _in_integers(self, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> dict[str, Any]:
         """What a checkpoint belongs to besides."""
         if self.processes == "decomposed":
             check_engine(widths)
-        rule = getattr(self.method, "local_rule", None)
+        rule = integer_rule(self.method)
         self.course = IntegerCourse(self.graph, rule, learning, formats, widths, self.per_epoch)
         self.numbers = initial_integers(self.graph, learning.seed, formats, widths)
         return self.numbers.form()
@@ -148,9 +147,12 @@ class LavaLearner:
 
     def measure(self, epoch: int) -> dict[str, Any]:
         """See `Learner`: in floating point by the method on the engine that takes the very steps of Lava."""
-        if isinstance(self.learning, IntegerLearning):
-            return self._measure_integers(epoch, self.diagnostics)
-        params, learning = self.params, self.learning
+        if isinstance(self.course, IntegerCourse):
+            rule, learning = self.course.rule, self.course.learning
+            return integer_figures(self._compiled(), rule, learning, self.data, epoch, self.diagnostics)
+        return self._measured(self.params, self.learning, epoch)
+
+    def _measured(self, params: Parameters, learning: Any, epoch: int) -> dict[str, Any]:
         when = f"epoch {epoch}" if epoch else "pre-training"
         check_finite(self.graph, params, when, learning, self._last)
         with suited_threads(self.graph, 1):
@@ -181,6 +183,10 @@ class LavaLearner:
         """See `Learner`; what runs on Lava has no arrays beside the network's."""
         return self.numbers, {}
 
+    def record(self) -> dict[str, Array]:
+        """See `Learner`."""
+        return self.recorder.arrays() if self.recorder.layers else {}
+
     # ---- Lava's side
 
     def __enter__(self) -> "LavaLearner":
@@ -189,8 +195,12 @@ class LavaLearner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `Learner`: all processes end."""
         if self._run is not None:
-            self._run.close(error)
+            self._run.close()
             self._run = None
 
     def _advance(self, begin: int, end: int, tell: Tell) -> list[list[float]]:
@@ -217,16 +227,14 @@ class LavaLearner:
     def _look(self) -> float:
         """Test accuracy of the present numbers."""
         if isinstance(self.numbers, Integers):
-            return self._measure_integers(0, False)["accuracy"]
+            return accuracy_figures(self._compiled(), self.data)["accuracy"]
         return self._accuracy(self.params)
 
     def _accuracy(self, params: Parameters) -> float:
         return accuracy(self.graph, params.astype(np.float32), self.data.x_test, self.data.y_test)
 
-    def _measure_integers(self, epoch: int, diagnostics: bool) -> dict[str, Any]:
-        assert isinstance(self.learning, IntegerLearning)
-        integers = CompiledNetwork(self.graph, self.integers, self.learning.seed)
-        return measure_integers(integers, self.course, self.data, epoch, diagnostics)
+    def _compiled(self) -> CompiledNetwork:
+        return CompiledNetwork(self.graph, self.integers, self.learning.seed)
 
     @property
     def params(self) -> Parameters:

@@ -63,7 +63,7 @@ class LessonPlan:
 class LessonRun:
     """One session from trial `first` of `plan` on, for a network that has learned `numbers` before it.
 
-    Ends with `close`, with every exception of its session, and with the program.
+    It ends with `close`, with every exception of its session, and with the program.
     """
 
     def __init__(self, plan: LessonPlan, numbers: AnyNumbers, first: int, recorder: Recorder) -> None:
@@ -126,6 +126,6 @@ class LessonRun:
         while self._recorded and self._recorded[0] < end:
             self.recorder.add(self._recorded.popleft(), session.receive(self._network.record_out))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End all processes: at once if there was an `error`, or else as soon as they have stopped."""
-        self._stack.__exit__(None if error is None else type(error), error, None)
+    def close(self) -> None:
+        """Stop all processes and end them; twice is harmless."""
+        self._stack.close()

@@ -9,7 +9,6 @@ from lavaghost.dynamics import Parameters
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
 from lavaghost.numbers.integers import Integers
-from lavaghost.numbers.loihi import Loihi
 
 AnyNumbers = Parameters | Integers
 """All numbers of a network."""
@@ -17,7 +16,7 @@ AnyNumbers = Parameters | Integers
 
 def arithmetic_of(numbers: AnyNumbers) -> Arithmetic:
     """What computes with `numbers`."""
-    return Loihi(numbers.formats, numbers.widths) if isinstance(numbers, Integers) else Float()
+    return numbers.arith if isinstance(numbers, Integers) else Float()
 
 
 def arrays_of(numbers: AnyNumbers) -> Mapping[str, Array]:

@@ -5,11 +5,11 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Rounding
-from lavaghost.base.spec import Count, Spec
+from lavaghost.base.spec import Count, Spec, listed
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import resolution_faults, steps_needed, time_faults
 from lavaghost.methods.ghost.rules import RULES, Rule
@@ -39,7 +39,11 @@ class IntegerLearning(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
     output_exponent: Annotated[int, Field(ge=-8, le=8)] = 0
-    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.65, 0.85)
+    halve_at: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(listed)] = (
+        0.4,
+        0.65,
+        0.85,
+    )
     rounding: Rounding = "independent"
     error_rounding: Literal["stochastic", "nearest"] = "stochastic"
     exact_shift: bool = True

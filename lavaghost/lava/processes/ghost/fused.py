@@ -34,7 +34,7 @@ from lavaghost.lava.vectors import flat, layer_record
 from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import shapes
 from lavaghost.numbers.arithmetic import Array, Float
-from lavaghost.online.course import Course, learn
+from lavaghost.online.course import Course, apply_trial
 
 ARITH = Float()
 ARRAY = LavaPyType(np.ndarray, float)
@@ -92,7 +92,7 @@ class FusedGhostModel(Seeing):
     def _teach(self, course: Course, phase: TrialPhase) -> None:
         """The end of a trial: learn from it, and tell the host."""
         trial = self.engine.finished(ARITH.array(self.x)[np.newaxis], self.free_state, self.state)
-        learn(course, phase.trial, trial, self.params)
+        apply_trial(course, phase.trial, trial, self.params)
         if self.net is not None:
             self._copy(self.net)
         if self.record and phase.recorded:

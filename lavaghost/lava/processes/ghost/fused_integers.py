@@ -62,12 +62,12 @@ class FixedGhostModel(Seeing):
 
     def _teach(self, course: IntegerCourse, integers: CompiledNetwork, x: Array, phase: TrialPhase) -> None:
         """The end of a trial: learn from it, and tell the host."""
-        integers.teach(course.learning, x, *course.lesson(phase.trial))
+        integers.teach(course.rule, course.learning, x, *course.lesson(phase.trial))
         self._show(integers)
         if self.record and phase.recorded:
             self.record_out.send(np.concatenate([self._recorded(k, integers) for k in self.record]))
         if phase.trial in self.export_after:
-            self.params_out.send(flat(self.graph, integers.integers.arrays).astype(np.int32, copy=False))
+            self.params_out.send(flat(self.graph, integers.arrays).astype(np.int32, copy=False))
 
     def _recorded(self, k: int, integers: CompiledNetwork) -> Array:
         states = integers.states
