@@ -1,13 +1,16 @@
 """What a file of the feedforward pass carries of a network, and how far an approximation is off, as text."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lavaghost.datasets import Dataset
-from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.engines.stepped import Stepped
 from lavaghost.exporters.base import Carried
 from lavaghost.exporters.floats import float_expected, raw_samples
+from lavaghost.model.answers import in_steps, settled
 from lavaghost.model.model import Model
+from lavaghost.net.graph import Graph
+from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 
 RELU = Carried("activation", "faithful", "Relu, or Clip where rates saturate")
@@ -38,15 +41,14 @@ def left_out(trained: Model, calibration: Dataset | None) -> tuple[Carried, Carr
     ghosts = feedback = NONE
     effect = "faithful"
     if graph.ghosts_learn:
-        engine = Equilibrium(graph, MEASURED)
-        gap, effect = free_gap(trained, calibration, engine), "approximate"
+        gap, effect = free_gap(trained, calibration, settled), "approximate"
         ghosts = f"left out; learned ghosts cancel the feedback nearly: outputs differ by up to {gap}"
         feedback = f"left out; what learned ghosts do not cancel of it moves outputs by up to {gap}"
     elif graph.has_ghosts:
         ghosts = "left out; they cancel the feedback exactly, so the free phase is the feedforward pass"
         feedback = "left out; its effect in the free phase is zero"
     elif graph.has_feedback and graph.lam:
-        gap = free_gap(trained, calibration, Stepped(graph))
+        gap = free_gap(trained, calibration, in_steps)
         return Carried("ghosts", effect, NONE), Carried(
             "feedback", "approximate", f"left out; nothing cancels it: outputs differ by up to {gap}"
         )
@@ -74,23 +76,23 @@ def integer_gap(trained: Model, calibration: Dataset | None) -> str | None:
     """How far a network in integers, as it ran, is from its real numbers, as text; None for one in real numbers."""
     if trained.integers is None:
         return None
-    # compiled loops, which only a network in integers needs
-    from lavaghost.online.integers.compiled_network import CompiledNetwork
-
     x, what = measured_on(trained, calibration)
-    network = CompiledNetwork(trained.graph, trained.integers)
-    ran = network.arith.real(network.outputs(network.arith.input(x)))
-    exact = float_expected(trained, raw_samples(x, trained.input_scale)).logits
-    gap = np.abs(ran - exact).max()
+    gap = furthest(trained, x, trained.outputs(x))
     return f"the function that ran was in integers: its outputs differ by up to {gap:.2g} on {what}"
 
 
-def free_gap(trained: Model, calibration: Dataset | None, engine: Equilibrium | Stepped) -> str:
+def free_gap(
+    trained: Model, calibration: Dataset | None, run: Callable[[Graph, Parameters, Array], Array]
+) -> str:
     """Largest difference between free phase and feedforward pass, as text: on calibration data, or on noise."""
     x, what = measured_on(trained, calibration)
-    raw = raw_samples(x, trained.input_scale)
-    gap = np.abs(engine.output(trained.params, x) - float_expected(trained, raw).logits).max()
-    return f"{gap:.2g} on {what}"
+    return f"{furthest(trained, x, run(trained.graph, trained.params, x)):.2g} on {what}"
+
+
+def furthest(trained: Model, x: Array, outputs: Array) -> float:
+    """Largest difference of `outputs (samples, n_L)` from the feedforward pass of rates `x (samples, n_0)`."""
+    exact = float_expected(trained, raw_samples(x, trained.input_scale)).logits
+    return float(np.abs(outputs - exact).max())
 
 
 def measured_on(trained: Model, calibration: Dataset | None) -> tuple[Array, str]:
