@@ -250,7 +250,7 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "unknown key": (_config("hiden: [12]\n"), "hiden: unknown key"),
     "unknown nested key": (_config("learning: {epoch: 3}\n"), "learning.epoch: unknown key"),
     "text for a number": (_config("learning: {epochs: '3'}\n"), "learning.epochs"),
-    "boolean for a number": (_config("network: {lam: true}\n"), "method.lam"),
+    "boolean for a number": (_config("method: {lam: true}\n"), "method.lam"),
     "list for a section": (_config("network: [1]\n"), "network"),
     "no such data": (lambda f, m: ["train", "--dataset", str(f / "none")], "does not exist"),
     "empty folder": (lambda f, m: ["train", "--dataset", str(f)], "train-images"),
