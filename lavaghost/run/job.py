@@ -8,7 +8,6 @@ from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.hardware.catalogue import load as load_chip
 from lavaghost.lava.available import require_lava
-from lavaghost.lava.learner import LavaLearner
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
@@ -80,6 +79,8 @@ class Job:
         if self.widths is not None:
             integers = {"widths": self.widths, "formats": self.formats}
         if learning.engine == "lava":
+            from lavaghost.lava.learner import LavaLearner
+
             lava = self.spec.lava
             return LavaLearner(
                 *common,
