@@ -49,11 +49,11 @@ def quantize(
     from dataclasses import replace
 
     from lavaghost.evaluate.quantise import quantize as run
-    from lavaghost.hardware.catalogue import load
+    from lavaghost.hardware.catalogue import load_chip
     from lavaghost.numbers.widths import DEFAULT
     from lavaghost.run.pipeline import load_both
 
-    widths = DEFAULT if chip is None else load(chip).integers()
+    widths = DEFAULT if chip is None else load_chip(chip).integers()
     widths = replace(widths, **{name: n for name, n in bits.items() if n is not None})
     trained, data = load_both(model, dataset)
     with output_folder(out, force=force):

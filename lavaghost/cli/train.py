@@ -152,7 +152,7 @@ def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "
     """The bit widths of a chip by its name or file; Lava's model of Loihi where none is named."""
     from dataclasses import replace
 
-    from lavaghost.hardware.catalogue import load
+    from lavaghost.hardware.catalogue import load_chip
     from lavaghost.numbers.widths import DEFAULT
     from lavaghost.online.integers.settings import suited_fraction
 
@@ -160,7 +160,7 @@ def _widths(chip: str | None, state_fraction: int | None, run: "RunConfig") -> "
         raise SpecError(
             "--hardware and --state-fraction belong to --arithmetic loihi; add that or leave them out"
         )
-    widths = DEFAULT if chip is None else load(chip).integers()
+    widths = DEFAULT if chip is None else load_chip(chip).integers()
     if state_fraction is None:
         state_fraction = suited_fraction(run.network)
     return replace(widths, state_fraction=state_fraction)
