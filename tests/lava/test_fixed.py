@@ -135,7 +135,7 @@ def test_a_run_on_lava_is_the_run_without(digits, tmp_path, mechanism):
 
 
 def test_the_decomposed_network_learns_what_the_fused_one_learns(digits):
-    data, net = small(digits), suited(Network(layers=(64, 12, 10)), Ghost(rule="temporal"))
+    data, net = small(digits), suited(Network(layers=(64, 12, 10)), Ghost())
     learning = IntegerLearning(epochs=1)
     runs = [train_on_lava(*net, learning, data, processes=m, looks=0, diagnostics=False) for m in MODELS]
     for a, b in itertools.pairwise(runs):
@@ -146,7 +146,7 @@ def test_the_decomposed_network_learns_what_the_fused_one_learns(digits):
 
 
 def test_evaluation_on_lava_is_that_of_the_stepped_engine(digits):
-    net = suited(Network(layers=(64, 12, 10)), Ghost(rule="temporal"))
+    net = suited(Network(layers=(64, 12, 10)), Ghost())
     learned = run(IntegerLearner(*net, IntegerLearning(epochs=1), digits, diagnostics=False)).integers
     graph, x = net[1].graph(net[0]), digits.x_test[:6]
     wanted = learned.arith.real(Stepped(graph, learned.arith).output(learned, x))
