@@ -123,6 +123,13 @@ class IntegerLearner:
         """See `Learner`."""
         return self.compiled.integers, {}
 
+    def record(self) -> dict[str, Array]:
+        """See `Learner`; nothing."""
+        return {}
+
+    def close(self) -> None:
+        """See `Learner`; nothing was started."""
+
 
 def formats_for(graph: Graph, data: Dataset, widths: LoihiWidths) -> Formats:
     """`default_formats` in which all but 0.1 % of the inputs of the first training samples are held."""
