@@ -22,8 +22,8 @@ def learned(batch: int = 40, copied: bool = False, **fields) -> Problem:
 
 def engine_of(p: Problem, kind: str):
     if kind == "stepped":
-        return Stepped(p.network)
-    return Equilibrium(p.network, len(p.x), free_sweeps=30, dtype=np.float64)
+        return Stepped(p.graph)
+    return Equilibrium(p.graph, len(p.x), free_sweeps=30, dtype=np.float64)
 
 
 def snapshot(p: Problem) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def test_a_change_is_the_documented_equation(kind):
         step = 0.4 / (np.square(r).sum(axis=1).mean() + 1)
         step_i = 0.2 / (np.square(g).sum(axis=1).mean() + 0.1)
         error = above - g
-        left = above @ p.params.feedback_of(k).T - g @ before[f"ghost_inhibition.{k}"].T
+        left = above @ fed_back(p.params, k).T - g @ before[f"ghost_inhibition.{k}"].T
         wanted = {
             "ghost_weights": step * np.einsum("bj,bi->ji", error, r) / 40,
             "ghost_biases": step * error.mean(axis=0),
@@ -87,7 +87,7 @@ def test_learning_approaches_the_copy_and_its_residual_falls(feedback):
     """On fresh samples the residual, at first that of ghosts which do little, falls by more than five times."""
     p = learned(batch=1, feedback=feedback)
     learning = Learning(rule="temporal", batch_size=40)
-    method = Ghost(p.network, learning)
+    method = Ghost(p.graph, learning)
     rng = np.random.default_rng(0)
     params, target = p.params.astype(np.float32), np.zeros((40, 4), np.float32)
     seen = []
@@ -135,7 +135,7 @@ def test_the_gate_holds_the_network_but_not_the_ghosts(gate):
     learning = Learning(rule="temporal", batch_size=40, ghosts=Plasticity(gate=gate))
     params = p.params.astype(np.float32)
     before = {name: a.copy() for name, a in params.named().items()}
-    method = Ghost(p.network, learning)
+    method = Ghost(p.graph, learning)
     optimiser = Momentum(params, 0.9, 1e-4)
     factors = method.factors(params, p.x.astype(np.float32), p.target.astype(np.float32))
     optimiser.apply(params, factors, 0.1)
@@ -170,7 +170,7 @@ def test_a_residual_that_is_not_a_number_keeps_the_gate_closed():
 def test_ghosts_follow_the_steps_of_the_weights_that_they_copy():
     """Exact ghosts stay exact while the network learns: G_k += dW_{k+1}, c_k += db_{k+1}."""
     p = learned(copied=True, feedback="random")
-    method = Ghost(p.network, Learning(rule="temporal", batch_size=40, free_sweeps=30))
+    method = Ghost(p.graph, Learning(rule="temporal", batch_size=40, free_sweeps=30))
     params, x, target = p.params.astype(np.float32), p.x.astype(np.float32), p.target.astype(np.float32)
     start = params.weights[1].copy()
     optimiser = Momentum(params, 0.9, 1e-4)
@@ -189,7 +189,7 @@ def test_pretraining_moves_ghosts_alone(engine):
     precision = np.float64 if engine == "stepped" else np.float32
     params = p.params.astype(precision)
     before = {name: a.copy() for name, a in params.named().items()}
-    method = Ghost(p.network, Learning(rule="temporal", engine=engine, batch_size=40))
+    method = Ghost(p.graph, Learning(rule="temporal", engine=engine, batch_size=40))
     assert method.pretrain_batches == 600
     method.pretrain(params, p.x.astype(precision), p.target.astype(precision))
     for name, array in params.named().items():

@@ -41,7 +41,7 @@ def double(p: Problem) -> Problem:
 def test_backprop_is_the_difference_quotient_of_the_loss(loss_name, rates):
     """Every weight and bias of a tiny network, central differences in double precision, off the kinks."""
     p = single(problem((4, 6, 5, 3), 7, seed=3, margin=0.01, loss=loss_name, **rates))
-    factors = Backprop(p.network, Learning(batch_size=7)).factors(p.params, p.x, p.target)
+    factors = Backprop(p.graph, Learning(batch_size=7)).factors(p.params, p.x, p.target)
     exact = double(p)
     h = tolerances.DIFFERENCE
     for k, factor in enumerate(factors):
@@ -57,8 +57,8 @@ def test_backprop_is_the_difference_quotient_of_the_loss(loss_name, rates):
                 for sign in (1, -1):
                     named = {name: a.copy() for name, a in exact.params.named().items()}
                     named[f"{field}.{k + 1}"][index] += sign * h
-                    moved = Parameters.from_named(p.network, named)
-                    ends.append(loss(p.network, moved, exact.x, exact.target))
+                    moved = Parameters.from_named(p.graph, named)
+                    ends.append(loss(p.graph, moved, exact.x, exact.target))
                 wanted[index] = -(ends[0] - ends[1]) / (2 * h)
             np.testing.assert_allclose(
                 values, wanted, rtol=0, atol=tolerances.GRADIENT32 * np.abs(wanted).max() + 1e-9
@@ -69,9 +69,9 @@ def test_backprop_is_the_difference_quotient_of_the_loss(loss_name, rates):
 @pytest.mark.parametrize("rates", RATES)
 def test_backprop_is_the_naive_chain_rule_for_any_sample(loss_name, rates):
     p = single(problem((8, 16, 12, 10, 5), 32, loss=loss_name, mechanism="learned", **rates))
-    factors = Backprop(p.network, Learning(batch_size=32)).factors(p.params, p.x, p.target)
+    factors = Backprop(p.graph, Learning(batch_size=32)).factors(p.params, p.x, p.target)
     exact = double(p)
-    for factor, wanted in zip(factors, descent(p.network, exact.params, exact.x, exact.target), strict=True):
+    for factor, wanted in zip(factors, descent(p.graph, exact.params, exact.x, exact.target), strict=True):
         np.testing.assert_allclose(
             dense(factor), wanted, rtol=0, atol=tolerances.GRADIENT32 * np.abs(wanted).max()
         )
@@ -92,8 +92,8 @@ def test_backprop_has_no_slope_at_the_edges():
 def test_frozen_learns_the_output_alone_and_as_backprop_does():
     p = single(problem((6, 7, 6, 4), 9))
     learning = Learning(batch_size=9)
-    frozen = Frozen(p.network, learning).factors(p.params, p.x, p.target)
-    backprop = Backprop(p.network, learning).factors(p.params, p.x, p.target)
+    frozen = Frozen(p.graph, learning).factors(p.params, p.x, p.target)
+    backprop = Backprop(p.graph, learning).factors(p.params, p.x, p.target)
     assert frozen[:-1] == [None, None]
     np.testing.assert_array_equal(dense(frozen[-1]), dense(backprop[-1]))
 
@@ -122,12 +122,12 @@ def test_ghost_factors_approach_backprop_in_both_engines(loss_name, engine, mech
     if engine == "equilibrium":
         p = single(p)
     learning = Learning(rule=rule, engine=engine, batch_size=12, ghosts=Plasticity(gate=0.5), sweeps=5)
-    factors = make_method(p.network, learning).factors(p.params, p.x, p.target)
+    factors = make_method(p.graph, learning).factors(p.params, p.x, p.target)
     exact = double(p)
     # exact ghosts leave a rounding of 6e-8, which lam^2 beta in the gain of layer 1 makes large in float32
     if (engine, mechanism, rule) == ("equilibrium", "learned", "prediction"):
         factors = factors[2:]
-    wanted = descent(p.network, exact.params, exact.x, exact.target)
+    wanted = descent(p.graph, exact.params, exact.x, exact.target)
     for factor, w in zip(factors, wanted[-len(factors) :], strict=True):
         assert np.linalg.norm(dense(factor) - w) / np.linalg.norm(w) < 2e-2
 
@@ -135,7 +135,7 @@ def test_ghost_factors_approach_backprop_in_both_engines(loss_name, engine, mech
 def test_factors_have_the_precision_of_the_weights_and_are_contiguous():
     p = problem((6, 9, 4), 12)
     for params, dtype in ((p.params, np.float64), (p.params.astype(np.float32), np.float32)):
-        for factor in make_method(p.network, Learning(batch_size=12)).factors(params, p.x, p.target):
+        for factor in make_method(p.graph, Learning(batch_size=12)).factors(params, p.x, p.target):
             assert factor is not None
             for array in (factor.post, factor.pre):
                 assert array.dtype == dtype
@@ -146,7 +146,7 @@ def test_factors_have_the_precision_of_the_weights_and_are_contiguous():
 def test_a_method_changes_neither_parameters_nor_samples(method):
     p = single(problem((6, 9, 8, 4), 12))
     kept = [a.copy() for a in (*p.params.named().values(), p.x, p.target)]
-    make_method(p.network, Learning(method=method, batch_size=12)).factors(p.params, p.x, p.target)
+    make_method(p.graph, Learning(method=method, batch_size=12)).factors(p.params, p.x, p.target)
     for before, after in zip(kept, (*p.params.named().values(), p.x, p.target), strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -154,7 +154,7 @@ def test_a_method_changes_neither_parameters_nor_samples(method):
 @pytest.mark.parametrize("method", ["backprop", "frozen"])
 def test_controls_have_nothing_of_their_own_to_learn(method):
     p = single(problem((6, 9, 4), 12, mechanism="learned"))
-    control = make_method(p.network, Learning(method=method, batch_size=12))
+    control = make_method(p.graph, Learning(method=method, batch_size=12))
     kept = [a.copy() for a in p.params.named().values()]
     control.pretrain(p.params, p.x, p.target)
     control.after_step(p.params, Momentum(p.params, 0.9, 0.0), 0.1)
@@ -193,8 +193,8 @@ def test_a_rule_of_your_own_stands_for_the_named_one():
     p = single(problem((6, 9, 4), 12))
     twice = TEMPORAL._replace(name="twice", post=lambda local: 2 * local.change)
     learning = Learning(rule="prediction", batch_size=12)
-    own = make_method(p.network, learning, twice).factors(p.params, p.x, p.target)
-    temporal = make_method(p.network, Learning(rule="temporal", batch_size=12)).factors(p.params, p.x, p.target)
+    own = make_method(p.graph, learning, twice).factors(p.params, p.x, p.target)
+    temporal = make_method(p.graph, Learning(rule="temporal", batch_size=12)).factors(p.params, p.x, p.target)
     for a, b in zip(own, temporal, strict=True):
         np.testing.assert_array_equal(dense(a), 2 * dense(b))
 
