@@ -94,9 +94,7 @@ def widths_of(hardware: str | Hardware | None = None, **bits: int | None) -> Loi
     return replace(widths, **{name: n for name, n in bits.items() if n is not None})
 
 
-def map(
-    what: Model | Graph, hardware: str | Hardware, *, phase: Phase = "inference", **plan: Any
-) -> Mapping:
+def map(what: Model | Graph, hardware: str | Hardware, *, phase: Phase = "inference", **plan: Any) -> Mapping:
     """Where a network goes on a chip, or every reason why it does not fit; fields of `Plan` in `plan`.
 
     Raises `HardwareError` for a chip that is unknown. Example: `map(model, "loihi1", phase="learning").needed`.

@@ -14,6 +14,10 @@ PATH = click.Path(path_type=Path)
 LAVA_MODEL = click.Choice(get_args(names.LavaModel))
 
 
+SOURCES = "digits, a folder of IDX files, or an .npz file"
+"""What a data set is named by; packages may add formats."""
+
+
 def choice(kind: Any) -> click.Choice[str]:
     """The names of a `Literal`."""
     return click.Choice(get_args(kind))
@@ -33,9 +37,7 @@ def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option --dataset, for commands that need one."""
-    return click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")(
-        command
-    )
+    return click.option("--dataset", required=True, help=f"{SOURCES}.")(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

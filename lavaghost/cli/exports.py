@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lavaghost.base.errors import ExportError, SpecError
-from lavaghost.cli.commands import PATH, dataset_option, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, dataset_option, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, say, table
 
 
@@ -32,7 +32,7 @@ def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[
 @click.argument("model", type=PATH, required=False)
 @click.option("--to", "target", help="Target format; --list shows them.")
 @click.option("--out", type=PATH, help="File or folder to write.")
-@click.option("--dataset", help="To calibrate on: digits, a folder of IDX files, or an .npz file.")
+@click.option("--dataset", help=f"To calibrate on: {SOURCES}.")
 @click.option("--option", "options", multiple=True, callback=_key_values, help="key=value, as --list shows.")
 @click.option("--list", "show_list", is_flag=True, help="List the target formats.")
 @force_option

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, percent, table
 
 
@@ -22,7 +22,7 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
 
 @click.command("quantize")
 @click.argument("model", type=PATH)
-@click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
+@click.option("--dataset", required=True, help=f"{SOURCES}.")
 @click.option("--hardware", "chip", help="Take the bit widths of this chip, NAME or FILE.")
 @click.option("--weight-bits", type=int, help="Bits of a weight, sign included (8).")
 @click.option("--message-bits", type=int, help="Bits of a graded spike (8).")

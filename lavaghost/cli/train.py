@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import click
 
 from lavaghost.base import names
-from lavaghost.cli.commands import LAVA_MODEL, PATH, choice, force_option, json_option
+from lavaghost.cli.commands import LAVA_MODEL, PATH, SOURCES, choice, force_option, json_option
 from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
 
 
@@ -44,7 +44,7 @@ class Field(NamedTuple):
 
 
 FIELDS = (
-    Field("--dataset", str, "dataset", "digits (default), a folder of IDX files, or an .npz file."),
+    Field("--dataset", str, "dataset", f"{SOURCES}; digits unless named."),
     Field("--layers", _sizes, "hidden", "Sizes of the hidden layers, such as 128,64."),
     Field("--activation", choice(names.Activation), "network.activation", "Rate function of hidden layers."),
     Field("--saturation", float, "network.saturation", "Upper bound of a relu rate."),

@@ -8,7 +8,6 @@ from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.hardware.catalogue import load as load_chip
 from lavaghost.lava.available import require_lava
-from lavaghost.lava.learner import LavaLearner
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
@@ -18,7 +17,13 @@ from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
-from lavaghost.online.integers.settings import IntegerLearning, check_integer, suited, suited_fraction
+from lavaghost.online.integers.settings import (
+    IntegerLearning,
+    check_integer,
+    integer_rule,
+    suited,
+    suited_fraction,
+)
 from lavaghost.run.spec import Lava, RunSpec
 from lavaghost.train.checkpoint import digest, fingerprint, identity
 from lavaghost.train.float_learner import FloatLearner
@@ -74,6 +79,8 @@ class Job:
         if self.widths is not None:
             integers = {"widths": self.widths, "formats": self.formats}
         if learning.engine == "lava":
+            from lavaghost.lava.learner import LavaLearner
+
             lava = self.spec.lava
             return LavaLearner(
                 *common,
@@ -102,8 +109,13 @@ class Job:
         )
 
 
-def prepared(spec: RunSpec, data: Dataset | None = None, start: Model | None = None) -> Job:
-    """The job that `spec` means, with `data` and `start` in the place of what it names. Nothing is computed.
+def prepared(
+    spec: RunSpec,
+    data: Dataset | None = None,
+    start: Model | None = None,
+    widths: LoihiWidths | None = None,
+) -> Job:
+    """The job that `spec` means, with `data`, `start` and `widths` in the place of what it names. Nothing is computed.
 
     Raises `SpecError` with what does not go together, `DataError` for the data, `MissingError` without Lava.
     """
@@ -119,7 +131,7 @@ def prepared(spec: RunSpec, data: Dataset | None = None, start: Model | None = N
     network, method = spec.network_for(data.n_inputs, data.n_classes), spec.method
     job = Job(spec, data, network, method, start)
     if integers:
-        job = _in_integers(job)
+        job = _in_integers(job, widths)
     elif spec.hardware is not None or spec.state_fraction is not None:
         raise SpecError(
             "--hardware and --state-fraction belong to --arithmetic loihi; add that or leave them out"
@@ -159,12 +171,13 @@ def check_start(job: Job, start: Model) -> None:
         raise SpecError(join_faults(faults))
 
 
-def _in_integers(job: Job) -> Job:
+def _in_integers(job: Job, widths: LoihiWidths | None) -> Job:
     """Network and method that a description means in integers: what it names, and the rest as integers learn well."""
     spec = job.spec
-    widths = DEFAULT if spec.hardware is None else load_chip(spec.hardware).integers()
-    fraction = suited_fraction(job.graph) if spec.state_fraction is None else spec.state_fraction
-    widths = replace(widths, state_fraction=fraction)
+    if widths is None:
+        found = DEFAULT if spec.hardware is None else load_chip(spec.hardware).integers()
+        fraction = suited_fraction(job.graph) if spec.state_fraction is None else spec.state_fraction
+        widths = replace(found, state_fraction=fraction)
     network, method = suited(job.network, job.method, widths)
     named = {name: getattr(spec.network, name) for name in spec.network.model_fields_set}
     network = network.model_copy(update=named)
@@ -176,5 +189,5 @@ def _in_integers(job: Job) -> Job:
     check_together(method, graph, spec.learning)
     formats = formats_for(graph, job.data, widths)
     assert isinstance(spec.learning, IntegerLearning)  # who calls this has seen it
-    check_integer(graph, method.local_rule, spec.learning, formats, widths)
+    check_integer(graph, integer_rule(method), spec.learning, formats, widths)
     return replace(job, network=network, method=method, widths=widths, formats=formats)

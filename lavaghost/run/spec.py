@@ -22,11 +22,9 @@ from lavaghost.methods.registry import AnyMethod
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.numbers.widths import exponent_of, nearest_power
-from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.online.settings import AnyLearning
 
 MAX_BYTES = 1 << 20
-
-AnyLearning = Annotated[Learning | IntegerLearning, Field(discriminator="arithmetic")]
 
 
 class Lava(Spec):
