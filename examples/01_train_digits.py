@@ -7,17 +7,14 @@ the backprop gradient. The frozen control shows what a useless hidden layer reac
 import sys
 from pathlib import Path
 
-from lavaghost.datasets import load
-from lavaghost.net.spec import Learning, Network
-from lavaghost.run.pipeline import train_and_save
+import lavaghost as lg
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-1")
-digits = load("digits")
-network = Network(layers=(digits.n_inputs, 128, digits.n_classes), mechanism="duplicate")
+digits = lg.load_data("digits")
+network = lg.Network(layers=(digits.n_inputs, 128, digits.n_classes))
 
-for method in ("ghost", "backprop", "frozen"):
-    learning = Learning(method=method, rule="prediction", epochs=15, seed=1)
-    trained, path = train_and_save(network, learning, digits, out / method)
-    result = trained.record["result"]
-    cosines = " ".join(f"{c:+.4f}" for c in result["cosines"])
-    print(f"{method:9s} {100 * result['accuracy']:.2f} %   cosines {cosines}   {path}")
+for method in (lg.Ghost(mechanism="duplicate"), lg.Backprop(), lg.Frozen()):
+    run = lg.train(network, digits, method=method, epochs=15, seed=1, out=out / method.name)
+    last = run.figures[-1]
+    cosines = " ".join(f"{c:+.4f}" for c in last["cosines"])
+    print(f"{method.name:9s} {100 * last['accuracy']:.2f} %   cosines {cosines}   {run.path}")

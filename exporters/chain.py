@@ -3,8 +3,8 @@
     r_0 = scale * raw        r_k = clip(W_k r_{k-1} + b_k, 0, r_max)        logits = W_L r_{L-1} + b_L
 
 A format whose lowering leads to a chain says so once, `chaining("mine")`, and then writes from the numbers of
-`chain(trained, "mine")`. Nodes are translated one by one as by any lowering, so a format may refuse or replace one
-(`rectifying`), and a kind that a chain cannot hold is the `ExportError` of `lowering`.
+`chain(trained, "mine")`. Nodes are written one by one as by any lowering, so a format may refuse or replace one
+(`rectifying`), and what a chain cannot hold is the `ExportError` of `lowering`.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lavaghost.base.errors import ExportError
-from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
+from lavaghost.exporters.lowering import Synapses, Units, forward_nodes, lowering
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
@@ -22,7 +22,7 @@ class Chain(NamedTuple):
     """A network as a chain; its arrays are those of the network, in float32.
 
     scale    r_0 per raw unit
-    weights  W_k (n_k, n_{k-1}); biases b_k (n_k,), k = 1..L
+    weights  W_k (n_k, n_{k-1}), the exact matrix of its kind; biases b_k (n_k,), k = 1..L
     r_max    infinite for a plain relu; the same in all hidden layers
     """
 
@@ -53,44 +53,45 @@ def chain(trained: Model, target: str) -> Chain:
     Raises `ExportError` for a node that `target` refuses or has no lowering for.
     """
     links = Links()
-    for node in lower(trained).feedforward:
+    for node in forward_nodes(trained):
         lowering(target)(node, links)
     return Chain(links.scale, tuple(links.weights), tuple(links.biases), links.r_max)
 
 
 def chaining(target: str) -> None:
     """Register the lowering of format `target` to a chain."""
-    translate = lowering(target)
+    writes = lowering(target)
 
-    @translate.register
-    def _(node: Input, links: Links) -> None:
-        links.scale = node.scale
+    @writes.population("input")
+    def _(units: Units, links: Links) -> None:
+        links.scale = units.scale
 
-    @translate.register
-    def _(node: Dense, links: Links) -> None:
-        links.weights.append(node.matrix)
+    @writes.projection("dense")
+    def _(synapses: Synapses, links: Links) -> None:
+        links.weights.append(synapses.matrix)
 
-    @translate.register
-    def _(node: Rates, links: Links) -> None:
-        links.biases.append(node.bias)
-        links.r_max = node.r_max
+    @writes.population("hidden")
+    def _(units: Units, links: Links) -> None:
+        links.biases.append(units.biases)
+        links.r_max = units.r_max
 
-    @translate.register
-    def _(node: Output, links: Links) -> None:
-        links.biases.append(node.bias)
+    @writes.population("output")
+    def _(units: Units, links: Links) -> None:
+        links.biases.append(units.biases)
 
 
 def rectifying(target: str) -> None:
     """As `chaining`, for a format whose neurons have no rate function but a plain relu."""
     chaining(target)
 
-    @lowering(target).register
-    def _(node: Rates, links: Links) -> None:
-        if node.activation != "relu" or node.r_max < np.inf:
-            saturating = f"relu with saturation {node.r_max}"
-            what = saturating if node.activation == "relu" else node.activation
+    @lowering(target).population("hidden")
+    def _(units: Units, links: Links) -> None:
+        activation = units.population.activation
+        if activation != "relu" or units.r_max < np.inf:
+            saturating = f"relu with saturation {units.r_max}"
+            what = saturating if activation == "relu" else activation
             raise ExportError(
                 f"exporter {target!r} has no neuron for {what}, only for relu; train with --activation relu and no "
                 "--saturation, or use exporter 'onnx'"
             )
-        links.biases.append(node.bias)
+        links.biases.append(units.biases)

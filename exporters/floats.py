@@ -12,8 +12,8 @@ import numpy as np
 from lavaghost.datasets import raw_samples
 from lavaghost.exporters.base import Expected
 from lavaghost.model.model import Model
+from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import Parameters
-from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array
 
 __all__ = ["float_expected", "raw_samples", "rounding", "scaled"]
@@ -33,7 +33,7 @@ def float_expected(trained: Model, raw: Array) -> Expected:
     network = trained.network
     x = scaled(raw, trained.input_scale)
     size = max(1, min(1000, VALUES // (network.layers[-1] * max(network.layers[1:]))))
-    parts = [rounding(network, trained.params, x[i : i + size]) for i in range(0, len(x), size)]
+    parts = [rounding(trained.graph, trained.params, x[i : i + size]) for i in range(0, len(x), size)]
     logits, tolerance = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
 
@@ -50,7 +50,7 @@ class Rounded(NamedTuple):
     difference: Array
 
 
-def rounding(network: Network, params: Parameters, x: Array) -> Rounded:
+def rounding(graph: Graph, params: Parameters, x: Array) -> Rounded:
     """How far two float32 evaluations of the feedforward pass can be apart by rounding alone.
 
     A dot product of n numbers, summed in any order, fused or not, has an error of at most
@@ -69,10 +69,10 @@ def rounding(network: Network, params: Parameters, x: Array) -> Rounded:
     One logit exceeds it with a probability of 2 exp(-lambda^2 / 2). Two evaluations have twice the variance.
     The exact values are computed in float64, whose own rounding is 2^29 times smaller.
     """
-    drives = _drives(network, params, x)
+    drives = _drives(graph, params, x)
     passes, deviations = [], []
     for k, (rate, drive) in enumerate(drives, start=1):
-        weights, biases = _layer(params, k)
+        weights, biases = _layer(graph, params, k)
         # the bias is one more, and a runtime may fuse the input's scaling into the product
         n = weights.shape[1] + 3
         summed = np.abs(rate) @ np.abs(weights).T + np.abs(biases)
@@ -80,30 +80,31 @@ def rounding(network: Network, params: Parameters, x: Array) -> Rounded:
         deviations.append(sigma)
         # a unit that rounding may carry over its threshold counts as active
         reach = LAMBDA * sigma
-        passes.append((drive > -reach) & (drive < network.r_max + reach))
+        passes.append((drive > -reach) & (drive < graph.r_max + reach))
     exact = drives[-1][1]
     variance = np.zeros_like(exact)
-    slope = np.eye(network.layers[-1])[None]
-    for k in range(network.depth, 0, -1):
+    slope = np.eye(graph.layers[-1])[None]
+    for k in range(graph.depth, 0, -1):
         # (batch, n_L, n_k) times (batch, n_k)
         variance += ((slope * slope) @ (deviations[k - 1] ** 2)[:, :, None])[:, :, 0]
         if k > 1:
-            slope = (slope @ _layer(params, k)[0]) * passes[k - 2][:, None, :]
+            slope = (slope @ _layer(graph, params, k)[0]) * passes[k - 2][:, None, :]
     return Rounded(exact, LAMBDA * np.sqrt(variance))
 
 
-def _drives(network: Network, params: Parameters, x: Array) -> list[tuple[Array, Array]]:
+def _drives(graph: Graph, params: Parameters, x: Array) -> list[tuple[Array, Array]]:
     """(r_{k-1}, W_k r_{k-1} + b_k) of the feedforward pass in float64, for k = 1..L."""
     found = []
     rate = x.astype(np.float64)
-    for k in range(1, network.depth + 1):
-        weights, biases = _layer(params, k)
+    for k in range(1, graph.depth + 1):
+        weights, biases = _layer(graph, params, k)
         drive = rate @ weights.T + biases
         found.append((rate, drive))
         # every float32 evaluation holds the saturation as a float32
-        rate = np.clip(drive, 0.0, float(np.float32(network.r_max)))
+        rate = np.clip(drive, 0.0, float(np.float32(graph.r_max)))
     return found
 
 
-def _layer(params: Parameters, k: int) -> tuple[Array, Array]:
-    return params.weights[k - 1].astype(np.float64), params.biases[k - 1].astype(np.float64)
+def _layer(graph: Graph, params: Parameters, k: int) -> tuple[Array, Array]:
+    matrix = graph.up[k - 1].matrix(params.weights[k - 1])
+    return matrix.astype(np.float64), params.biases[k - 1].astype(np.float64)

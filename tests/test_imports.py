@@ -1,11 +1,17 @@
 """The one-way arrows of docs/architecture.md, read from the source: no module is imported here."""
 
 import ast
+import inspect
 import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import lavaghost
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,6 +33,7 @@ ROOMS = (
     "evaluate",
     "run",
     "studies",
+    "verbs",
     "cli",
     "__main__",
 )
@@ -71,7 +78,7 @@ def modules() -> dict[Path, str]:
     found = {}
     for path in sorted(set((ROOT / "lavaghost").rglob("*.py")) - set(PROGRAMS.glob("*.py"))):
         parts = path.relative_to(ROOT / "lavaghost").with_suffix("").parts
-        if parts != ("__init__",):
+        if parts != ("__init__",):  # which loads the public names when they are asked for
             found[path] = parts[0]
     return found | dict.fromkeys(sorted((ROOT / "exporters").rglob("*.py")), "exporters")
 
@@ -137,18 +144,70 @@ def test_every_runtime_is_a_program_and_no_module_imports_one() -> None:
         assert [name for name in names if name.startswith("lavaghost.verify.programs.run_")] == [], path
 
 
-def test_the_package_itself_imports_nothing_of_its_own() -> None:
+def test_the_package_itself_loads_nothing_before_it_is_asked() -> None:
+    code = (
+        "import sys, lavaghost; print([m for m in sys.modules if m.startswith('lavaghost.') or m == 'numpy'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there_and_explains_itself() -> None:
+    assert set(lavaghost.__all__) == {"__version__", *lavaghost._WHERE}
+    assert 20 <= len(lavaghost._WHERE) <= 32
     source = (ROOT / "lavaghost" / "__init__.py").read_text(encoding="utf-8")
-    assert [name for name in imported(source) if name.startswith(("lavaghost", "."))] == []
+    for name in lavaghost._WHERE:
+        thing = getattr(lavaghost, name)
+        assert f"{name} as {name}" in source, "type checkers do not see it"
+        text = thing.__doc__ or ""
+        assert text, name
+        if inspect.isfunction(thing):
+            assert "Example: `" in text, name
+            assert "Raises" in text, name
+    with pytest.raises(AttributeError, match="no attribute 'trian'; it has"):
+        getattr(lavaghost, "trian")  # noqa: B009 - a misspelled name
 
 
-def test_the_documentation_lists_rooms_in_this_order() -> None:
-    lines = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("|")[1] for line in lines if line.startswith("| `")]
-    listed = [name for row in rows for name in row.replace("`", " ").replace(",", " ").split()]
-    known = [name for name in listed if name in ROOMS]
-    assert known == sorted(known, key=ROOMS.index)
-    assert set(known) >= {"base", "net", "dynamics", "engines", "methods", "train", "cli"}
+def test_the_documentation_has_the_table_of_rooms_that_the_code_makes() -> None:
+    from scripts.rooms import FILE, placed
+
+    text = FILE.read_text(encoding="utf-8")
+    assert placed(text) == text, "run python -m scripts.rooms"
+    assert all(f"| `{room}` | " in text for room in ROOMS)
+
+
+def names_at_the_top(path: Path) -> list[str]:
+    """Classes, and aliases of types, that a module defines."""
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            found.append(node.name)
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id[0].isupper() and not target.id.isupper():
+            found.append(target.id)
+    return found
+
+
+def test_no_class_has_the_name_of_another_and_no_file_of_four_others() -> None:
+    classes, files = Counter[str](), Counter[str]()
+    for path in modules():
+        classes.update(names_at_the_top(path))
+        files[path.name] += path.name != "__init__.py"
+    assert [name for name, count in classes.items() if count > 1] == []
+    assert [name for name, count in files.items() if count > 2] == []
+
+
+def test_what_names_a_mechanism_or_a_method_is_a_method() -> None:
+    """A graph says what is there; which mechanism put it there is known in its own room."""
+    said = re.compile(r"mechanism (==|!=|in) |\.mechanism\b|method (==|!=) \"")
+    allowed = ("lavaghost/methods/ghost/", "lavaghost/model/version_1.py")
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in modules()
+        if (lines := [line for line in path.read_text(encoding="utf-8").splitlines() if said.search(line)])
+        and not str(path.relative_to(ROOT)).startswith(allowed)
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize(

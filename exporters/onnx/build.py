@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from lavaghost.base.errors import ExportError
 from lavaghost.base.files import write_atomic
 from lavaghost.exporters.base import Carried, ExportReport
 from lavaghost.exporters.onnx.origin import state
-from lavaghost.model.manifest import VERSION
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
+VERSION = "1.0"
+"""Of the metadata."""
 MAX_PROTOBUF_BYTES = (1 << 31) - (1 << 20)
 """A protobuf message ends at 2 GiB; some is left for what is not weights."""
 ONNX_RUNTIMES = ("onnxruntime", "onnx-reference", "openvino", "tract")
@@ -51,7 +53,8 @@ class Build:
 
 def check_size(trained: Model) -> None:
     """Refuse with `ExportError`, before any work, what a protobuf message cannot hold."""
-    size = sum(a.nbytes for a in (*trained.params.weights, *trained.params.biases))
+    n = trained.network.layers
+    size = 4 * sum(above * (below + 1) for below, above in pairwise(n))
     if size > MAX_PROTOBUF_BYTES:
         raise ExportError(f"the weights have {size} bytes and an ONNX file ends at 2 GiB; use exporter 'yaml'")
 
@@ -84,13 +87,14 @@ def finish(
 
 def _metadata(trained: Model) -> dict[str, str]:
     network = trained.network
+    wiring = {key: str(value) for key, value in trained.method.settings().items() if key == "mechanism"}
     return {
         "format_version": VERSION,
         "layers": json.dumps(network.layers),
         "activation": network.activation,
         "input_scale": repr(trained.input_scale),
         "labels": json.dumps(trained.labels),
-        "mechanism": network.mechanism,
+        **wiring,
         "dataset": trained.dataset,
     }
 

@@ -17,10 +17,10 @@ import onnx
 
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
-from lavaghost.exporters.base import Carried, Expected, ExportReport, NoOptions
-from lavaghost.exporters.carried import feedforward_carries
+from lavaghost.exporters.base import Expected, ExportReport, NoOptions
+from lavaghost.exporters.carried import feedforward_carries, float_weights
 from lavaghost.exporters.floats import float_expected
-from lavaghost.exporters.graph import Dense, Input, Output, Rates, lower, lowering
+from lavaghost.exporters.lowering import Synapses, Units, forward_nodes, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -45,54 +45,54 @@ class OnnxExporter:
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
-        weights = Carried("weights", "faithful", "float32, as trained")
-        return save(graph(trained), path, self.name, feedforward_carries(trained, calibration, weights))
+        carries = feedforward_carries(trained, calibration, float_weights(trained, calibration))
+        return save(onnx_graph(trained), path, self.name, carries)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the feedforward pass, within rounding."""
         return float_expected(trained, raw)
 
 
-translate = lowering("onnx")
+writes = lowering("onnx")
 
 
-@translate.register
-def _(node: Input, build: Build) -> None:
-    if node.scale != 1.0:
-        build.add("Mul", [build.last, build.constant("input_scale", node.scale)], "rate.0")
+@writes.population("input")
+def _(units: Units, build: Build) -> None:
+    if units.scale != 1.0:
+        build.add("Mul", [build.last, build.constant("input_scale", units.scale)], "rate.0")
 
 
-@translate.register
-def _(node: Dense, build: Build) -> None:
-    build.matrix = build.constant(node.tensor, node.matrix)
+@writes.projection("dense")
+def _(synapses: Synapses, build: Build) -> None:
+    build.matrix = build.constant(synapses.tensor, synapses.matrix)
 
 
-@translate.register
-def _(node: Rates, build: Build) -> None:
-    drive = gemm(build, node.bias, f"drive.{build.layer}")
-    if node.r_max < np.inf:
-        bounds = [build.constant("rate_min", 0.0), build.constant("rate_max", node.r_max)]
+@writes.population("hidden")
+def _(units: Units, build: Build) -> None:
+    drive = gemm_node(build, units.biases, f"drive.{build.layer}")
+    if units.r_max < np.inf:
+        bounds = [build.constant("rate_min", 0.0), build.constant("rate_max", units.r_max)]
         build.add("Clip", [drive, *bounds], f"rate.{build.layer}")
     else:
         build.add("Relu", [drive], f"rate.{build.layer}")
 
 
-@translate.register
-def _(node: Output, build: Build) -> None:
-    gemm(build, node.bias, "logits")
+@writes.population("output")
+def _(units: Units, build: Build) -> None:
+    gemm_node(build, units.biases, "logits")
 
 
-def gemm(build: Build, bias: Array, output: str) -> str:
+def gemm_node(build: Build, bias: Array, output: str) -> str:
     """W_k r_{k-1} + b_k with the matrix that came last."""
     names = [build.last, build.matrix, build.constant(f"biases.{build.layer}", bias)]
     return build.add("Gemm", names, output, transB=1)
 
 
-def graph(trained: Model) -> onnx.ModelProto:
+def onnx_graph(trained: Model) -> onnx.ModelProto:
     """The model, unchecked. Tensors have the names that they have in a saved network."""
     build = Build()
-    for node in lower(trained).feedforward:
-        translate(node, build)
+    for node in forward_nodes(trained):
+        writes(node, build)
     return finish(build, trained, OPSET, IR)
 
 

@@ -9,9 +9,9 @@
     one unit of q_0 is 1/f raw, of a_k it is u_k = (unit of q_{k-1}) w_k, of q_k it is u_k 2^s_k
 
 Only integers and one float32 product take part, so every runtime must give the same logits to the bit; one that adds
-up in float32 does so while no sum can leave the 2^24 whole numbers that float32 has (`widths` says if one can).
+up in float32 does so while no sum can leave the 2^24 whole numbers that float32 has (`sums_note` says if one can).
 
-`hardware.integer` makes other integers from the same network, for sigma-delta neurons: even weights of 9 bits,
+`engines.sigma_delta` makes other integers from the same network, for sigma-delta neurons: even weights of 9 bits,
 no 8-bit rates between layers, a shift only where a chip's state would overflow, and a history where there is one.
 The two share no rounding, so they stay two.
 """
@@ -19,6 +19,7 @@ The two share no rounding, so they stay two.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pydantic import Field
 
 from lavaghost.base.errors import ExportError, join_faults
 from lavaghost.base.spec import Spec
+from lavaghost.exporters.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -47,7 +49,7 @@ class QuantizeOptions(Spec):
 
 
 @dataclass(frozen=True, eq=False)
-class Integers:
+class ByteNetwork:
     """One network in integers; tuples are indexed from layer 1, `units` from the input.
 
     weights  V_k (n_k, n_{k-1}) int64; biases c_k (n_k,) int64; shifts s_k and tops for the hidden layers
@@ -69,16 +71,6 @@ def weight_unit(weights: Array, bits: int) -> float:
     return (largest if largest > 0 else 1.0) / (2 ** (bits - 1) - 1)
 
 
-def rate_tops(net: Chain, x: Array, percentile: float) -> list[float]:
-    """The percentile of the positive rates of each hidden layer on `x (samples, n_0)`; 1.0 for a silent layer."""
-    tops, rate = [], np.asarray(x, np.float64)
-    for w, b in net.layers[:-1]:
-        rate = np.clip(rate @ w.T.astype(np.float64) + b, 0.0, net.r_max)
-        active = rate[rate > 0]
-        tops.append(float(np.percentile(active, percentile)) if active.size else 1.0)
-    return tops
-
-
 def input_range(raw: Array) -> tuple[float, int]:
     """(f, z) so that raw data fill 0..255. Small whole numbers from 0 on are taken as they are."""
     low, high = min(float(raw.min()), 0.0), max(float(raw.max()), 0.0)
@@ -89,14 +81,15 @@ def input_range(raw: Array) -> tuple[float, int]:
 
 
 def ranges(net: Chain, x: Array, options: QuantizeOptions) -> tuple[dict[str, Any], list[float]]:
-    """The settings of the input and of the weights, and `rate_tops`, from rates `x (samples, n_0)`."""
+    """The settings of the input and of the weights, and the largest rates of hidden layers, from `x (samples, n_0)`."""
     factor, zero = input_range(np.asarray(x, np.float64) / net.scale)
     settings = {"weight_bits": options.weight_bits, "input_factor": factor, "input_zero": zero}
-    return settings, rate_tops(net, x, options.percentile)
+    hidden = islice(calibrations(net, x), len(net.layers) - 1)
+    return settings, [layer.active_percentile(options.percentile) for layer in hidden]
 
 
-def calibrate(net: Chain, x: Array, options: QuantizeOptions) -> dict[str, Any]:
-    """The settings from which `integers` makes the network, with ranges from rates `x (samples, n_0)`."""
+def byte_scales(net: Chain, x: Array, options: QuantizeOptions) -> dict[str, Any]:
+    """The settings from which `byte_network` makes the network, with ranges from rates `x (samples, n_0)`."""
     settings, tops = ranges(net, x, options)
     unit = net.scale / settings["input_factor"]
     shifts = []
@@ -111,7 +104,7 @@ def calibrate(net: Chain, x: Array, options: QuantizeOptions) -> dict[str, Any]:
     }
 
 
-def integers(net: Chain, settings: Mapping[str, Any]) -> Integers:
+def byte_network(net: Chain, settings: Mapping[str, Any]) -> ByteNetwork:
     """The integers of `net`. Raises `ExportError` with every layer whose sums can leave 32 bits."""
     bits, zero = int(settings["weight_bits"]), int(settings["input_zero"])
     factor, shifts = np.float32(settings["input_factor"]), [int(shift) for shift in settings["shifts"]]
@@ -134,7 +127,7 @@ def integers(net: Chain, settings: Mapping[str, Any]) -> Integers:
             faults.append(f"layer {k}: its sums reach {most}, and 32 bits hold {LARGEST}")
     if faults:
         raise ExportError(f"{join_faults(faults)}; use fewer weight_bits, or exporter 'onnx'")
-    return Integers(tuple(weights), tuple(biases), tuple(shifts), tuple(tops), factor, zero, tuple(units))
+    return ByteNetwork(tuple(weights), tuple(biases), tuple(shifts), tuple(tops), factor, zero, tuple(units))
 
 
 def largest_sum(weights: Array, biases: Array) -> int:
@@ -142,7 +135,7 @@ def largest_sum(weights: Array, biases: Array) -> int:
     return int((TOP * np.abs(weights).sum(axis=1) + np.abs(biases)).max())
 
 
-def infer(net: Integers, raw: Array) -> Array:
+def byte_logits(net: ByteNetwork, raw: Array) -> Array:
     """a_L `(samples, n_L)` int64 for raw samples `(samples, n_0)` float32."""
     q = np.clip(np.rint(raw.astype(np.float32) * net.factor) + np.float32(net.zero), 0, TOP)
     for w, b, shift, top in zip(net.weights, net.biases, net.shifts, net.tops, strict=False):
@@ -155,7 +148,7 @@ def product(weights: Array, q: Array) -> Array:
     return (q.astype(np.float64) @ weights.T.astype(np.float64)).astype(np.int64)
 
 
-def widths(net: Integers) -> str:
+def sums_note(net: ByteNetwork) -> str:
     """Bound on the sums, as text, and whether a runtime that adds up in float32, as OpenVINO does, has them exactly."""
     most = max(largest_sum(w, b) for w, b in zip(net.weights, net.biases, strict=True))
     bound = f"sums below 2^{math.floor(math.log2(most)) + 1} for any input"

@@ -16,7 +16,7 @@ from lavaghost.base.errors import ExportError, SpecError, join_faults
 from lavaghost.base.spec import parse
 from lavaghost.exporters.onnx.run_onnx import read_checked
 from lavaghost.exporters.sidecar import Origin, beside
-from lavaghost.net.spec import Network
+from lavaghost.net.network import Network
 
 EXPORTER, SETTINGS = "lavaghost.exporter", "lavaghost.settings"
 MAX_CHARACTERS = 1 << 20

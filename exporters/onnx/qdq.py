@@ -4,7 +4,7 @@
 
     Q(s, z): q = clip(rint(x / s) + z, 0, 255)     DQ: (q - z) s
 
-Weights and ranges are those of `exporters.integers`, but a rate may have any unit s_k, the sums are floats, and a
+Weights and ranges are those of `exporters.onnx.integers`, but a rate may have any unit s_k, the sums are floats, and a
 runtime is free to compute them in integers or not. Near the middle between two integers float rounding decides, so
 runtimes agree in the logits only up to such flips; `expected` bounds them by interval arithmetic.
 """
@@ -20,7 +20,7 @@ import onnx
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
-from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantization_gap
+from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised_weights, quantization_gap
 from lavaghost.exporters.chain import Chain, chain, chaining
 from lavaghost.exporters.floats import UNIT, raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
@@ -61,10 +61,10 @@ class QdqOnnxExporter:
         carries = feedforward_carries(
             trained,
             data,
-            Carried("weights", "approximate", f"{options.weight_bits} bits; {what}"),
+            quantised_weights(trained, data, f"{options.weight_bits} bits; {what}"),
             Carried("activation", "approximate", f"rates of 8 bits; {what}"),
         )
-        return save(graph(trained, net, settings), path, self.name, carries, settings)
+        return save(qdq_graph(trained, net, settings), path, self.name, carries, settings)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the quantised pass, within rounding and the flips that rounding can cause."""
@@ -73,7 +73,7 @@ class QdqOnnxExporter:
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class ScaledLayer:
     """Integers V_k, c_k of one layer and what 1 in them stands for, as float32 numbers."""
 
     weights: Array
@@ -82,7 +82,7 @@ class Scaled:
     bias_unit: float
 
 
-def layers(net: Chain, settings: Mapping[str, Any]) -> list[Scaled]:
+def scaled_layers(net: Chain, settings: Mapping[str, Any]) -> list[ScaledLayer]:
     """Every layer in integers; a bias has the unit of the products."""
     rate_unit = net.scale / float(settings["input_factor"])
     found = []
@@ -91,7 +91,7 @@ def layers(net: Chain, settings: Mapping[str, Any]) -> list[Scaled]:
         unit = float(np.float32(weight_unit(w, int(settings["weight_bits"]))))
         bias_unit = float(np.float32(unit * rate_unit))
         biases = np.clip(np.rint(b.astype(np.float64) / bias_unit), -(2**31), 2**31 - 1)
-        found.append(Scaled(np.rint(w.astype(np.float64) / unit), biases, unit, bias_unit))
+        found.append(ScaledLayer(np.rint(w.astype(np.float64) / unit), biases, unit, bias_unit))
         rate_unit = after
     return found
 
@@ -108,7 +108,7 @@ def quantised_pass(net: Chain, settings: Mapping[str, Any], raw: Array) -> tuple
     rate = (q - zero) * (net.scale / float(settings["input_factor"]))
     off = np.zeros_like(rate)
     drive = radius = rate
-    for scaled, unit in zip(layers(net, settings), [*settings["rate_units"], None], strict=True):
+    for scaled, unit in zip(scaled_layers(net, settings), [*settings["rate_units"], None], strict=True):
         weights = scaled.weights * scaled.weight_unit
         biases = scaled.biases * scaled.bias_unit
         # the products' factors and the unit of the sum are rounded too
@@ -139,7 +139,7 @@ class QdqBuild(Build):
         self.add("QuantizeLinear", [self.last, to, middle], f"{into}.bytes")
         self.add("DequantizeLinear", [self.last, back, middle], into)
 
-    def gemm(self, k: int, scaled: Scaled, output: str) -> None:
+    def gemm(self, k: int, scaled: ScaledLayer, output: str) -> None:
         """The drive of layer k, its constants as integers."""
         rate = self.last
         w = [
@@ -164,12 +164,12 @@ class QdqBuild(Build):
             self.add("Relu", [self.last], f"bounded.{k}")
 
 
-def graph(trained: Model, net: Chain, settings: Mapping[str, Any]) -> onnx.ModelProto:
+def qdq_graph(trained: Model, net: Chain, settings: Mapping[str, Any]) -> onnx.ModelProto:
     """The model, unchecked."""
     build = QdqBuild()
     per_byte = 1.0 / float(settings["input_factor"])
     build.quantised("rate.0", per_byte, per_byte * net.scale, int(settings["input_zero"]))
-    *hidden, last = layers(net, settings)
+    *hidden, last = scaled_layers(net, settings)
     for k, (scaled, unit) in enumerate(zip(hidden, settings["rate_units"], strict=True), start=1):
         build.gemm(k, scaled, f"drive.{k}")
         build.bounded(k, net.r_max)

@@ -16,7 +16,7 @@ from lavaghost.base.files import read_regular
 from lavaghost.base.spec import MAX_UNITS
 from lavaghost.exporters.base import Outputs
 from lavaghost.exporters.onnx.scan import body, body_model, scan_faults, shape
-from lavaghost.net.spec import Network
+from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
 
 MAX_BYTES = 1 << 31

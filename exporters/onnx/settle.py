@@ -1,4 +1,4 @@
-"""ONNX Scan: the free phase in time, with ghosts and feedback, step by step as `dynamics.step` has it.
+"""ONNX Scan: the free phase in time, with what there is of ghosts and feedback, step by step as in `dynamics.step`.
 
     input -> Mul(input_scale) -> Gemm(W_1, b_1) -> drive.1
     Scan over T - 1 steps, the membranes of all populations as states, at rest in the beginning:
@@ -25,12 +25,13 @@ from pydantic import Field
 from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport
-from lavaghost.exporters.carried import RELU, measured_on
+from lavaghost.exporters.carried import NONE, RELU, float_weights, measured_on
 from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.exporters.graph import Dense, Direct, Ghosts, Input, Output, Rates, lower, lowering
+from lavaghost.exporters.lowering import Synapses, Units, all_nodes, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
 from lavaghost.model.model import Model
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 OPSET, IR = 13, 7
@@ -69,24 +70,36 @@ class SettleOnnxExporter:
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
-        steps = options.steps or trained.network.schedule.t_free_steps
+        steps = options.steps or trained.graph.schedule.t_free_steps
         x, what = measured_on(trained, calibration)
         exact = float_expected(trained, raw_samples(x, trained.input_scale)).logits
         gap = np.abs(settled(trained, steps, x) - exact).max()
         after = f"after {steps} steps outputs are within {gap:.2g} of the feedforward pass on {what}"
+        graph, activation, ghosts, feedback = trained.graph, RELU, NONE, NONE
+        if graph.has_ghosts:
+            ghosts = f"as populations, with the delays of the stepped engine; {after}"
+        else:
+            activation = RELU._replace(note=f"{RELU.note}; {after}")
+        if graph.has_feedback:
+            left = "lam times what ghosts leave of it" if graph.has_ghosts else "times lam"
+            feedback = f"arrives one step later, {left}"
         carries = (
-            Carried("weights", "faithful", "float32, as trained"),
-            RELU,
-            Carried("ghosts", "faithful", f"as populations, with the delays of the stepped engine; {after}"),
-            Carried("feedback", "faithful", "arrives one step later, lam times what ghosts leave of it"),
+            float_weights(trained, calibration),
+            activation,
+            Carried("ghosts", "faithful", ghosts),
+            Carried("feedback", "faithful", feedback),
             Carried("learning rule", "unsupported", "ONNX has no plasticity; exporter 'yaml' keeps the rule"),
             Carried("input scaling", "faithful", f"inside the graph; raw samples x {trained.input_scale:g}"),
         )
-        return save(graph(trained, steps), path, self.name, carries, {"steps": steps})
+        return save(settle_graph(trained, steps), path, self.name, carries, {"steps": steps})
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the stepped engine after as many steps."""
         return settle_expected(trained, parse(Settling, settings).steps, raw)
+
+
+ROLES = {"feedforward": "drive", "ghost": "drive", "feedback": "feedback", "inhibition": "inhibition"}
+"""What a population makes of what arrives by a path."""
 
 
 @dataclass
@@ -96,27 +109,15 @@ class Body(Build):
     sizes     of each population with a membrane, in the order of the states
     arriving  by target: the name of what arrives as drive, feedback and inhibition
     bias      by population, where it has one; ghosts are those populations that are updated first
+    links     so far
     """
 
     outer: Build = field(kw_only=True)
-    trained: Model = field(kw_only=True)
     sizes: dict[str, int] = field(default_factory=dict)
     arriving: dict[str, dict[str, str]] = field(default_factory=dict)
     bias: dict[str, Array] = field(default_factory=dict)
     ghosts: list[str] = field(default_factory=list)
-
-    def population(self, name: str, size: int, bias: Array | None, r_max: float, linear: bool) -> None:
-        """A membrane, and its rate."""
-        self.sizes[name], self.arriving[name] = size, {}
-        if bias is not None:
-            self.bias[name] = bias
-        if linear:
-            self.add("Identity", [f"v.{name}"], f"r.{name}")
-        elif r_max < np.inf:
-            bounds = [self.outer.constant("rate_min", 0.0), self.outer.constant("rate_max", r_max)]
-            self.add("Clip", [f"v.{name}", *bounds], f"r.{name}")
-        else:
-            self.add("Relu", [f"v.{name}"], f"r.{name}")
+    links: list[Synapses] = field(default_factory=list)
 
     def integrate(self, name: str, drive: str, gain: str) -> None:
         """v += (drive - v) * gain."""
@@ -124,54 +125,81 @@ class Body(Build):
         self.add("Mul", [f"change.{name}", gain], f"step.{name}")
         self.add("Add", [f"v.{name}", f"step.{name}"], f"next.{name}")
 
-
-translate = lowering("onnx-settle")
-
-
-@translate.register
-def _(node: Input, body: Body) -> None:
-    if node.scale != 1.0:
-        body.outer.add("Mul", ["input", body.outer.constant("input_scale", node.scale)], "rate.0")
-
-
-@translate.register
-def _(node: Rates, body: Body) -> None:
-    body.population(node.name, node.size, node.bias, node.r_max, linear=False)
+    def arrives(self, link: Synapses, message: str) -> None:
+        """`message` is what a link delivers; several of one role are summed."""
+        role, there = ROLES[link.path], self.arriving[link.target]
+        if role in there:
+            message = self.add("Add", [there[role], message], f"sum.{len(self.links)}")
+        there[role] = message
+        self.links.append(link)
 
 
-@translate.register
-def _(node: Output, body: Body) -> None:
-    body.population(node.name, node.size, node.bias, np.inf, linear=True)
+writes = lowering("onnx-settle")
 
 
-@translate.register
-def _(node: Ghosts, body: Body) -> None:
-    body.population(node.name, node.size, node.bias, node.r_max, node.linear)
-    body.ghosts.append(node.name)
+@writes.population("input")
+def _(units: Units, body: Body) -> None:
+    if units.scale != 1.0:
+        body.outer.add("Mul", ["input", body.outer.constant("input_scale", units.scale)], "rate.0")
 
 
-@translate.register
-def _(node: Dense, body: Body) -> None:
-    pass  # messages come after all rates, in `step`
+@writes.population("hidden")
+@writes.population("output")
+def membrane(units: Units, body: Body) -> None:
+    """A membrane, and its rate."""
+    name = units.name
+    body.sizes[name], body.arriving[name] = units.size, {}
+    if units.bias is not None:
+        body.bias[name] = units.bias
+    if units.linear:
+        body.add("Identity", [f"v.{name}"], f"r.{name}")
+    elif units.r_max < np.inf:
+        bounds = [body.outer.constant("rate_min", 0.0), body.outer.constant("rate_max", units.r_max)]
+        body.add("Clip", [f"v.{name}", *bounds], f"r.{name}")
+    else:
+        body.add("Relu", [f"v.{name}"], f"r.{name}")
 
 
-@translate.register
-def _(node: Direct, body: Body) -> None:
-    pass  # as for Dense
+@writes.population("ghost")
+def _(units: Units, body: Body) -> None:
+    membrane(units, body)
+    body.ghosts.append(units.name)
 
 
-def graph(trained: Model, steps: int) -> onnx.ModelProto:
+@writes.projection("dense")
+def message(link: Synapses, body: Body) -> None:
+    """What a connection delivers, with the bias of its target where it is the target's first drive."""
+    given = [body.outer.constant(link.tensor, link.stored)]
+    if ROLES[link.path] == "drive" and link.target in body.bias and "drive" not in body.arriving[link.target]:
+        given.append(body.outer.constant(f"bias.{link.target}", body.bias[link.target]))
+    trans = 0 if link.transposed else 1
+    if link.source == "input":
+        body.outer.add("Gemm", [body.outer.last, *given], "drive.1", transB=trans)
+        body.arrives(link, "drive")
+    else:
+        name = f"message.{len(body.links)}"
+        body.arrives(link, body.add("Gemm", [f"r.{link.source}", *given], name, transB=trans))
+
+
+@writes.projection("one_to_one")
+def _(link: Synapses, body: Body) -> None:
+    if link.inhibitory:
+        body.arrives(link, f"next.{link.source}")  # takes no step
+    else:
+        message(link, body)
+
+
+def settle_graph(trained: Model, steps: int) -> onnx.ModelProto:
     """The model, unchecked."""
     outer = Build()
-    body = Body(outer=outer, trained=trained)
-    nodes = lower(trained).nodes
-    for node in nodes:
-        translate(node, body)
-    links = [node for node in nodes if isinstance(node, Dense | Direct)]
-    messages(body, links)
-    update(body)
-    rest(outer, body, links)
-    tau = trained.network.schedule.tau_steps
+    body = Body(outer=outer)
+    nodes = all_nodes(trained)
+    # messages come after all rates
+    for node in sorted(nodes, key=lambda node: isinstance(node, Synapses)):
+        writes(node, body)
+    update(body, trained.graph)
+    rest(outer, body.links)
+    tau = trained.graph.schedule.tau_steps
     gains = outer.constant("gains", np.full((steps - 1, 1), 1.0 / tau))
     names = list(body.sizes)
     value = helper.make_tensor_value_info
@@ -191,52 +219,32 @@ def graph(trained: Model, steps: int) -> onnx.ModelProto:
     return finish(outer, trained, OPSET, IR, steps=str(steps), tau_steps=repr(tau))
 
 
-def messages(body: Body, links: list[Dense | Direct]) -> None:
-    """What each connection delivers, with the bias of its target where it is the target's drive."""
-    for i, link in enumerate(links):
-        role = "inhibition" if link.inhibitory else "feedback" if link.kind == "feedback" else "drive"
-        if isinstance(link, Direct):
-            body.arriving[link.target][role] = f"next.{link.source}"
-            continue
-        matrix = body.outer.constant(link.tensor, link.matrix.T if link.transposed else link.matrix)
-        given = [matrix]
-        if role == "drive" and link.target in body.bias:
-            given.append(body.outer.constant(f"bias.{link.target}", body.bias[link.target]))
-        trans = 0 if link.transposed else 1
-        if link.source == "input":
-            source = body.outer.last
-            body.outer.add("Gemm", [source, *given], "drive.1", transB=trans)
-            body.arriving[link.target][role] = "drive"
-        else:
-            name = f"message.{i}"
-            body.arriving[link.target][role] = body.add(
-                "Gemm", [f"r.{link.source}", *given], name, transB=trans
-            )
-
-
-def update(body: Body) -> None:
+def update(body: Body, graph: Graph) -> None:
     """The membranes, ghosts first."""
-    network = body.trained.network
-    ghost_gain = body.outer.constant("ghost_gain", [1.0 / network.schedule.tau_ghost_steps])
-    lam = body.outer.constant("lam", network.lam)
-    for name in body.ghosts:
-        body.integrate(name, body.arriving[name]["drive"], ghost_gain)
+    if body.ghosts:
+        gain = body.outer.constant("ghost_gain", [1.0 / graph.schedule.tau_ghost_steps])
+        for name in body.ghosts:
+            body.integrate(name, body.arriving[name]["drive"], gain)
     for name in (name for name in body.sizes if name not in body.ghosts):
-        drive = body.arriving[name]["drive"]
-        if "feedback" in body.arriving[name]:
-            arriving = [body.arriving[name]["feedback"], body.arriving[name]["inhibition"]]
-            left = body.add("Sub", arriving, f"left.{name}")
-            body.add("Mul", [left, lam], f"pushed.{name}")
+        arriving = body.arriving[name]
+        drive = arriving["drive"]
+        if "feedback" in arriving:
+            left = arriving["feedback"]
+            if "inhibition" in arriving:
+                left = body.add("Sub", [left, arriving["inhibition"]], f"left.{name}")
+            body.add("Mul", [left, body.outer.constant("lam", graph.lam)], f"pushed.{name}")
             drive = body.add("Add", [drive, f"pushed.{name}"], f"current.{name}")
         body.integrate(name, drive, "gain")
     body.add("Identity", ["drive"], "drive.same")
 
 
-def rest(outer: Build, body: Body, links: list[Dense | Direct]) -> None:
-    """Zeros for each membrane, `[N, n]`, from the products that lead there."""
+def rest(outer: Build, links: list[Synapses]) -> None:
+    """Zeros for each membrane, `[N, n]`, from the first product that leads there."""
+    there: set[str] = set()
     for link in links:
-        if isinstance(link, Direct) or link.inhibitory or link.kind == "feedback":
+        if ROLES[link.path] != "drive" or link.target in there:
             continue
+        there.add(link.target)
         if link.source == "input":
             outer.add("Sub", ["drive.1", "drive.1"], f"rest.{link.target}")
         else:

@@ -11,7 +11,10 @@ which is the deviation of `floats.rounding`, and worse than rounding in that it 
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from lavaghost.engines.stepped import Stepped
 from lavaghost.exporters.base import Expected
 from lavaghost.exporters.floats import LAMBDA, UNIT, scaled
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
 
 WALKS = 8
@@ -33,6 +36,11 @@ class Sampled(Float):
 
     seed: int = 0
     draws: dict[tuple[int, ...], Array] = field(default_factory=dict, compare=False)
+
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Any:
+        """See `Arithmetic`; the exact matrix of any kind."""
+        values = self.array(weights)
+        return values if products is None else products.matrix(values)
 
     def synapse(self, weights: Array, rate: Array) -> Array:
         """See `Arithmetic`."""
@@ -53,16 +61,19 @@ class Sampled(Float):
         return self.draws[place]
 
 
-def with_steps(network: Network, steps: int) -> Network:
-    """`network` with a free phase of `steps` steps, the reset included."""
-    schedule = network.schedule.model_copy(update={"t_free_steps": steps})
-    return network.model_copy(update={"schedule": schedule})
+def with_steps(graph: Graph, steps: int) -> Graph:
+    """`graph` with a free phase of `steps` steps, the reset included; one that does not relax has no other time."""
+    return graph.having(schedule=graph.schedule.model_copy(update={"t_free_steps": steps}))
 
 
 def settled(trained: Model, steps: int, x: Array, arith: Float | None = None) -> Array:
-    """r_L of the stepped engine after `steps` steps, the reset included, for `x (samples, n_0)`: `(samples, n_L)`."""
-    engine = Stepped(with_steps(trained.network, steps), arith)
-    return engine.output(trained.params, x)
+    """r_L of the stepped engine after `steps` steps, the reset included, for `x (samples, n_0)`: `(samples, n_L)`.
+
+    A network that does not relax is at its end point when its schedule is over, and stays there.
+    """
+    engine = Stepped(with_steps(trained.graph, steps), arith)
+    ((_, state),) = deque(islice(engine.states(trained.params, x), steps), maxlen=1)
+    return engine.rates(state)[-1]
 
 
 def settle_expected(trained: Model, steps: int, raw: Array) -> Expected:

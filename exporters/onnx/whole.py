@@ -4,9 +4,9 @@
       -> { MatMulInteger -> Add i32 -> Max 0 -> Div 2^s -> Min top -> Cast u8 } ...
       -> MatMulInteger -> Add i32 -> logits [N, n_L] int32 -> ArgMax -> label [N]
 
-The integers are those of `exporters.integers`. A sum after Max is not negative, so Div truncates as >> does. Weights
-are stored as u8 with the zero point 128: products of u8 and s8 may saturate in 16 bits on a CPU without VNNI, those of
-u8 and u8 do not (onnxruntime, "Quantize ONNX models", U8S8 and reduce_range).
+The integers are those of `onnx.integers`. A sum after Max is not negative, so Div truncates as >> does. Weights are
+stored as u8 with the zero point 128: products of u8 and s8 may saturate in 16 bits on a CPU without VNNI, those of u8
+and u8 do not (onnxruntime, "Quantize ONNX models", U8S8 and reduce_range).
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,19 @@ from onnx import TensorProto
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
-from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantization_gap
+from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised_weights, quantization_gap
 from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.exporters.onnx.integers import TOP, Integers, QuantizeOptions, calibrate, infer, integers, widths
+from lavaghost.exporters.onnx.integers import (
+    TOP,
+    ByteNetwork,
+    QuantizeOptions,
+    byte_logits,
+    byte_network,
+    byte_scales,
+    sums_note,
+)
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
@@ -52,22 +60,21 @@ class IntegerOnnxExporter:
         check_size(trained)
         data = calibrated(self, calibration)
         net = chain(trained, self.name)
-        settings = calibrate(net, data.x_train, options)
-        whole = integers(net, settings)
+        settings = byte_scales(net, data.x_train, options)
+        whole = byte_network(net, settings)
         raw = raw_samples(data.x_train[:MEASURED], trained.input_scale)
-        gap = quantization_gap(trained, infer(whole, raw) * whole.units[-1], raw)
+        gap = quantization_gap(trained, byte_logits(whole, raw) * whole.units[-1], raw)
         what = f"{len(raw)} training samples of {data.name}"
-        weights = Carried(
-            "weights", "approximate", f"{options.weight_bits} bits, {widths(whole)}; {gap} on {what}"
-        )
+        note = f"{options.weight_bits} bits, {sums_note(whole)}; {gap} on {what}"
+        weights = quantised_weights(trained, data, note)
         rates = f"rates of 8 bits, Max 0 and Min {max(whole.tops)}; {gap} on {what}"
         carries = feedforward_carries(trained, data, weights, Carried("activation", "approximate", rates))
-        return save(graph(trained, whole), path, self.name, carries, settings)
+        return save(byte_graph(trained, whole), path, self.name, carries, settings)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: integers, which must be equal."""
-        whole = integers(chain(trained, self.name), settings)
-        logits = infer(whole, raw)
+        whole = byte_network(chain(trained, self.name), settings)
+        logits = byte_logits(whole, raw)
         return Expected(logits, np.zeros(()), True, logits.argmax(axis=1), whole.units[-1])
 
 
@@ -106,7 +113,7 @@ class IntegerBuild(Build):
         self.add("Cast", [self.last], f"rate.{k}", to=TensorProto.UINT8)
 
 
-def graph(trained: Model, whole: Integers) -> onnx.ModelProto:
+def byte_graph(trained: Model, whole: ByteNetwork) -> onnx.ModelProto:
     """The model, unchecked."""
     build = IntegerBuild()
     build.bytes(whole.factor, whole.zero)

@@ -2,8 +2,8 @@
 
     read_model -> read_graph -> interpret: go through the nodes once, folding -> the last layer, labels, scale -> build
 
-The nodes are interpreted, never run (import_nodes): each value is an affine function of the rates of the layer below
-(import_values). What is not such a network is refused, all nodes with their reasons together.
+The nodes are interpreted, never run (`node_reading`): each value is an affine function of the rates of the layer below
+(`values`). What is not such a network is refused, all nodes with their reasons together.
 """
 
 import json
@@ -17,7 +17,6 @@ from lavaghost.base.errors import ExportError, SpecError, join_faults
 from lavaghost.base.files import sha256
 from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
-from lavaghost.dynamics import Parameters
 from lavaghost.exporters.onnx.run_onnx import foreign, read_model
 from lavaghost.exporters.onnx_import.model_graph import ModelGraph, read_graph
 from lavaghost.exporters.onnx_import.node_reading import interpret
@@ -25,10 +24,13 @@ from lavaghost.exporters.onnx_import.spine import Spine
 from lavaghost.exporters.onnx_import.tail import scores_of
 from lavaghost.exporters.onnx_import.tensors import Beside, RefusedError
 from lavaghost.exporters.onnx_import.values import MAX_VALUES, Affine, Answer, Clipped, dense, pairs, scaled
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.learning import Learning
+from lavaghost.model.inputs import check_data
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
+from lavaghost.net.network import Network
+from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.loop import check_data
 
 MAX_FAULTS = 20
 
@@ -91,7 +93,8 @@ def _network(
         }
         dataset = data.name if data else graph.metadata.get("lavaghost.dataset", "unknown")
         record = {"imported": imported}
-        return Model(network, Learning(epochs=0), params, scale, labels, dataset, record)
+        # it was trained elsewhere, so it has no ghosts
+        return Model(network, Backprop(), Learning(epochs=0), params, scale, labels, dataset, record)
     except RefusedError as why:
         faults.append(f"the graph {why}")
     except SpecError as why:

@@ -64,14 +64,14 @@ class SigmaDeltaExporter:
         net = chain(trained, self.name)
         data = calibrated(self, calibration)
         levels = input_levels(data.x_train, net.scale, options.input_bits)
-        found = sigma_delta.calibrate(net, data.x_train, levels, LARGEST_WEIGHT)
+        found = sigma_delta.delta_scales(net, data.x_train, levels, LARGEST_WEIGHT)
         settings = {
             "input": levels[0],
             "top": levels[1],
             "factor": net.scale / levels[0],
             **found,
         }
-        whole = sigma_delta.network(net, settings)
+        whole = sigma_delta.delta_network(net, settings)
         last = {"type": "SDNN", "sigma_output": True, "vThMant": 0, "activation": "relu"}
         layers = [
             _dense(w, b // sigma_delta.BIAS if k < whole.depth else None, DELTA if k < whole.depth else last)
@@ -79,14 +79,14 @@ class SigmaDeltaExporter:
         ]
         file = _file(whole.weights[0].shape[1], layers, neuron=DELTA)
         packed = hdf5.pack(self.name, file)
-        return spiking_files.write(
+        return spiking_files.written(
             self, trained, path, packed, settings, data, "sigma-delta neurons with a relu"
         )
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: `lavaghost.engines.sigma_delta.reference`; samples in their order, since states go on."""
-        net = sigma_delta.network(chain(trained, self.name), settings)
-        samples = spiking_files.samples(raw, settings)
+        net = sigma_delta.delta_network(chain(trained, self.name), settings)
+        samples = spiking_files.whole_samples(raw, settings)
         sums = reference(net, samples.astype(np.int64) << sigma_delta.SHIFT)
         # a hidden message keeps what it rounds off in the state above, for the samples that follow
         return spiking_files.exactly(sums, net.scales[-1])._replace(independent=net.depth < 3)
@@ -110,7 +110,7 @@ class CubaExporter:
         net = chain(trained, self.name)
         data = calibrated(self, calibration)
         settings = spiking_files.convert(net, data, options, LIMITS)
-        whole = spiking_files.network(net, settings)
+        whole = spiking_files.spiking_network(net, settings)
         thresholds = [*(int(theta) for theta in whole.thresholds), LARGEST_SUM]
         layers = [
             _dense(w, b, {**FIRE, "vThMant": theta})
@@ -119,13 +119,13 @@ class CubaExporter:
         file = _file(whole.weights[0].shape[1], layers)
         file |= {"simulation/Ts": 1, "simulation/tSample": options.steps}
         packed = hdf5.pack(self.name, file)
-        return spiking_files.write(
+        return spiking_files.written(
             self, trained, path, packed, settings, data, f"the rate of spikes in {options.steps} steps"
         )
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference in Lava's state of 24 bits."""
-        run = spiking_files.run(
+        run = spiking_files.spiking_run(
             chain(trained, self.name), settings, raw, LARGEST_VOLTAGE / ALIGN, most=LARGEST_SUM
         )
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])

@@ -15,6 +15,7 @@ import numpy as np
 
 from lavaghost.base.errors import ExportError
 from lavaghost.engines.sigma_delta import HEADROOM, STATE_BITS, SigmaDelta
+from lavaghost.exporters.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -26,28 +27,26 @@ LARGEST_STATE = float(1 << STATE_BITS - 1)
 LARGEST_MESSAGE = float(1 << MESSAGE_BITS - 1)
 
 
-def calibrate(net: Chain, x: Array, levels: tuple[float, int], weight: int) -> dict[str, Any]:
+def delta_scales(net: Chain, x: Array, levels: tuple[float, int], weight: int) -> dict[str, Any]:
     """`units`, r per integer of the state of each layer, and `always_on`, from samples `x (samples, n_0)`.
 
     levels  (r_0 per integer, largest integer) of the input; weight: the largest integer of a weight
 
     A unit is the finest at which weights, states and messages stay in their bits with room to spare.
     """
-    message, rate = levels[0] / 2**SHIFT, x.astype(np.float64)
+    message = levels[0] / 2**SHIFT
     units: list[float] = []
     always_on = 0
-    for k, (w, b) in enumerate(net.layers, start=1):
+    for k, ((w, b), found) in enumerate(zip(net.layers, calibrations(net, x), strict=True), start=1):
         last = k == len(net.layers)
-        drive = rate @ w.T.astype(np.float64)
-        rate = np.maximum(drive + b, 0.0)
-        state = max(float(np.abs(drive).max()), float(np.abs(drive + b).max()))
+        state = max(float(np.abs(found.sums).max()), float(np.abs(found.drives).max()))
         needed = [
             float(np.abs(w).max()) * message / weight,
             HEADROOM * state / LARGEST_STATE,
             float(np.abs(b).max()) / (LARGEST_STATE / 2),
         ]
         if not last:
-            needed.append(HEADROOM * float(rate.max()) / (LARGEST_MESSAGE * 2**SHIFT))
+            needed.append(HEADROOM * float(found.rates.max()) / (LARGEST_MESSAGE * 2**SHIFT))
         units.append(max(needed) or 1.0)
         if last:
             always_on = max(1, int(np.ceil(float(np.abs(b).max()) / (units[-1] * 2**SHIFT * weight))))
@@ -60,7 +59,7 @@ def calibrate(net: Chain, x: Array, levels: tuple[float, int], weight: int) -> d
     return {"units": units, "always_on": always_on}
 
 
-def network(net: Chain, settings: Mapping[str, Any]) -> SigmaDelta:
+def delta_network(net: Chain, settings: Mapping[str, Any]) -> SigmaDelta:
     """The integers, the always-on unit as the last one of the last hidden layer; output biases are 0."""
     message, always_on = settings["input"] / 2**SHIFT, settings["always_on"]
     weights, biases, scales = [], [], [message]

@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lavaghost.exporters.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -49,7 +50,7 @@ class FormatLimits:
 
 @dataclass(frozen=True)
 class Scales:
-    """What the calibration found; with the weights it gives the integers, see `spiking`.
+    """What the calibration found; with the weights it gives the integers, see `spiking_integers`.
 
     input       r_0 per integer of a sample
     top         largest integer of a sample; as spikes, it is one in every step
@@ -101,28 +102,26 @@ def input_levels(x: Array, input_scale: float, bits: int) -> tuple[float, int]:
     return (top * input_scale if top > 0 else 1.0) / levels, levels
 
 
-def calibrate(
+def spike_scales(
     net: Chain, x: Array, percentile: float, limits: FormatLimits, levels: tuple[float, int], code: InputCode
 ) -> Scales:
     """Units and thresholds from training samples `x (samples, n_0)`; each unit is the finest that `limits` allow."""
     scale, top = levels
     arriving = scale * top if code == "spikes" else scale
-    rate = x.astype(np.float64)
     units: list[float] = []
     thresholds: list[int] = []
-    for k, (w, b) in enumerate(net.layers, start=1):
+    for k, ((w, b), found) in enumerate(zip(net.layers, calibrations(net, x), strict=True), start=1):
         weights, biases = w.astype(np.float64), b.astype(np.float64)
         largest = np.abs(weights) * arriving
         # the sum of all magnitudes is what no order of adding exceeds; spikes may all come at once, samples may not
-        summed = np.abs(rate) @ np.abs(weights).T if k == 1 else largest.sum(axis=1)
+        summed = np.abs(found.below) @ np.abs(weights).T if k == 1 else largest.sum(axis=1)
         needed = [
             float(largest.max()) / limits.weight,
             float(np.abs(biases).max()) / limits.bias,
             HEADROOM * float((summed + np.abs(biases)).max()) / limits.drive,
         ]
-        rate = np.maximum(rate @ weights.T + biases, 0.0)
         if k < len(net.layers):
-            theta = float(np.percentile(rate, percentile)) or float(rate.max()) or 1.0
+            theta = found.percentile(percentile)
             needed.append(theta / limits.threshold)
             units.append(max(needed))
             thresholds.append(max(1, round(theta / units[-1])))
@@ -132,7 +131,7 @@ def calibrate(
     return Scales(scale, top, code, tuple(units), tuple(thresholds))
 
 
-def spiking(net: Chain, scales: Scales) -> Spiking:
+def spiking_integers(net: Chain, scales: Scales) -> Spiking:
     """The integers of `net`: W_k rate_{k-1} / unit_k and b_k / unit_k, rounded to nearest."""
     arriving = scales.input * (scales.top if scales.code == "spikes" else 1)
     weights, biases = [], []

@@ -8,7 +8,7 @@ neither neuron (J. E. Pedersen et al., Nat. Commun. 15:8122, 2024, have the equa
     nir-if        dv/dt = r I, with r = 1/dt: one step adds I
     nir-cubalif   tau_syn = dt: a current lasts one step; tau_mem = 10^8 dt: in float32 nothing leaks; r = tau_mem/dt
 
-All numbers are integers times a power of two, below 2^24, so float32 has no rounding (`exporters.spiking`).
+All numbers are integers times a power of two, below 2^24, so float32 has no rounding (`exporters.spiking.neurons`).
 What the file leaves open is the reset: to zero, or by the threshold. Most simulators do the former.
 """
 
@@ -60,26 +60,26 @@ class NirExporter:
         net = chain(trained, self.name)
         data = calibrated(self, calibration)
         settings = spiking_files.convert(net, data, options, LIMITS)
-        tree = graph(spiking_files.network(net, settings), self.neuron)
+        tree = nir_tree(spiking_files.spiking_network(net, settings), self.neuron)
         packed = hdf5.pack(self.name, tree)
         activation = f"the rate of spikes in {options.steps} steps"
-        return spiking_files.write(self, trained, path, packed, settings, data, activation)
+        return spiking_files.written(self, trained, path, packed, settings, data, activation)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, whose sums float32 must hold without rounding."""
         net = chain(trained, self.name)
-        whole = spiking_files.network(net, settings)
-        largest = magnitude(whole, spiking_files.samples(raw, settings), settings["steps"])
+        whole = spiking_files.spiking_network(net, settings)
+        largest = magnitude(whole, spiking_files.whole_samples(raw, settings), settings["steps"])
         if largest >= EXACT:
             raise ExportError(
                 f"exporter {self.name!r}: sums reach {largest:.3g}, and float32 is exact up to {EXACT}; export with "
                 "fewer steps, weight_bits or input_bits"
             )
-        run = spiking_files.run(net, settings, raw)
+        run = spiking_files.spiking_run(net, settings, raw)
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
-def graph(net: Spiking, neuron: str) -> dict[str, Any]:
+def nir_tree(net: Spiking, neuron: str) -> dict[str, Any]:
     """The tree of a file, path -> value."""
     nodes: dict[str, dict[str, Any]] = {
         "input": {"type": "Input", "shape": np.array([net.weights[0].shape[1]])}

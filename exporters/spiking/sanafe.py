@@ -61,14 +61,14 @@ class SanafeExporter:
                 "export what lavaghost quantize makes of the network, in two channels, or use exporter 'nir-if'"
             )
         settings = spiking_files.convert(net, data, options, LIMITS, code="spikes")
-        whole = spiking_files.network(net, settings)
+        whole = spiking_files.spiking_network(net, settings)
         text = "\n".join([*network_lines(whole), *mapping_lines(whole, cores)]) + "\n"
         activation = f"the rate of spikes in {options.steps} steps, and of those that come in"
-        return spiking_files.write(self, trained, path, text.encode(), settings, data, activation)
+        return spiking_files.written(self, trained, path, text.encode(), settings, data, activation)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, a step from layer to layer."""
-        run = spiking_files.run(chain(trained, self.name), settings, raw, delayed=True, most=NEVER)
+        run = spiking_files.spiking_run(chain(trained, self.name), settings, raw, delayed=True, most=NEVER)
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
 
@@ -86,7 +86,7 @@ def placed(trained: Model, weight_bits: int) -> list[list[int]]:
         )
     found = [[len(mapping.cores) + i // INPUTS_PER_CORE for i in inputs]]
     for k, size in enumerate(network.layers[1:], start=1):
-        name = "output" if k == network.depth else f"hidden.{k}"
+        name = trained.graph.layer(k)
         cores = [0] * size
         for core, part in mapping.parts[name]:
             cores[part.start : part.stop] = [core] * part.size
@@ -94,7 +94,7 @@ def placed(trained: Model, weight_bits: int) -> list[list[int]]:
     return found
 
 
-def names(net: Spiking) -> list[str]:
+def groups(net: Spiking) -> list[str]:
     """Of the groups."""
     return ["input", *(f"hidden{k}" for k in range(1, len(net.weights))), "output"]
 
@@ -104,7 +104,7 @@ def network_lines(net: Spiking) -> Iterator[str]:
     yield from ("network:", "  name: lavaghost", "  groups:", "    - name: input", "      neurons:")
     yield f"        - 0..{net.weights[0].shape[1] - 1}: [soma: {{spikes: [0]}}]"
     common = "reset_mode: hard, leak_decay: 1.0, input_decay: 0.0"
-    for name, biases, theta in zip(names(net)[1:], net.biases, (*net.thresholds, NEVER), strict=True):
+    for name, biases, theta in zip(groups(net)[1:], net.biases, (*net.thresholds, NEVER), strict=True):
         yield f"    - name: {name}"
         yield f"      attributes: {{log_potential: {str(name == 'output').lower()}}}"
         yield "      neurons:"
@@ -112,7 +112,7 @@ def network_lines(net: Spiking) -> Iterator[str]:
             update = str(bool(b)).lower()
             yield f"        - {i}: [soma: {{threshold: {theta}, bias: {b}, {common}, force_update: {update}}}]"
     yield "  edges:"
-    for source, target, w in zip(names(net), names(net)[1:], net.weights, strict=False):
+    for source, target, w in zip(groups(net), groups(net)[1:], net.weights, strict=False):
         yield from (f"    - {source} -> {target}:", "        - type: dense")
         # source by source: all targets of the first, then of the next
         yield f"        - weight: [{', '.join(map(str, w.T.ravel().astype(int)))}]"
@@ -121,7 +121,7 @@ def network_lines(net: Spiking) -> Iterator[str]:
 def mapping_lines(net: Spiking, cores: list[list[int]]) -> Iterator[str]:
     """Where each neuron lies. A name with brackets is quoted, or YAML would read a list."""
     yield "mappings:"
-    for name, places in zip(names(net), cores, strict=True):
+    for name, places in zip(groups(net), cores, strict=True):
         for i, core in enumerate(places):
             soma = f'"loihi_inputs[{i % INPUTS_PER_CORE}]"' if name == "input" else "loihi_lif"
             place = f"{core // CORES_PER_TILE}.{core % CORES_PER_TILE}"

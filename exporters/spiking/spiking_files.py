@@ -14,7 +14,7 @@ from lavaghost.base.files import write_atomic
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, Exporter, ExportReport
-from lavaghost.exporters.carried import feedforward_carries, measured_on
+from lavaghost.exporters.carried import left_out, measured_on, quantised_weights
 from lavaghost.exporters.chain import Chain
 from lavaghost.exporters.floats import float_expected, raw_samples
 from lavaghost.exporters.spiking.neurons import (
@@ -23,11 +23,11 @@ from lavaghost.exporters.spiking.neurons import (
     Run,
     Scales,
     Spiking,
-    calibrate,
     input_levels,
     regular_spikes,
     simulate,
-    spiking,
+    spike_scales,
+    spiking_integers,
 )
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -57,23 +57,23 @@ def convert(
     x = data.x_train[:CALIBRATION]
     limits = FormatLimits(2 ** (options.weight_bits - 1) - 1, limits.bias, limits.threshold, limits.drive)
     levels = input_levels(x, net.scale, options.input_bits)
-    scales = calibrate(net, x, options.percentile, limits, levels, code)
+    scales = spike_scales(net, x, options.percentile, limits, levels, code)
     first = {"steps": options.steps, "reset": "hard", "factor": net.scale / scales.input}
     return first | asdict(scales)
 
 
-def network(net: Chain, settings: Mapping[str, Any]) -> Spiking:
+def spiking_network(net: Chain, settings: Mapping[str, Any]) -> Spiking:
     """The integers of a file with these settings."""
     names = Scales.__dataclass_fields__
-    return spiking(net, Scales(**{name: settings[name] for name in names}))
+    return spiking_integers(net, Scales(**{name: settings[name] for name in names}))
 
 
-def samples(raw: Array, settings: Mapping[str, Any]) -> Array:
+def whole_samples(raw: Array, settings: Mapping[str, Any]) -> Array:
     """The integers that a runtime is to make of raw samples, `(samples, n_0)`; half is rounded to even."""
     return np.rint(raw.astype(np.float64) * settings["factor"])
 
 
-def run(
+def spiking_run(
     net: Chain,
     settings: Mapping[str, Any],
     raw: Array,
@@ -86,11 +86,11 @@ def run(
 
     Raises `ExportError` if a sum of the readout gets larger than `most`, at which an output neuron would fire.
     """
-    held = samples(raw, settings)
+    held = whole_samples(raw, settings)
     inputs: Iterable[Array] = repeat(held, settings["steps"])
     if settings["code"] == "spikes":
         inputs = regular_spikes(held, settings["top"], settings["steps"])
-    found = simulate(network(net, settings), inputs, settings["reset"], limit, delayed=delayed)
+    found = simulate(spiking_network(net, settings), inputs, settings["reset"], limit, delayed=delayed)
     if found.largest > most:
         raise ExportError(
             f"the readout reaches {found.largest:.0f}, and the voltage of an output holds {most:.0f}; export with "
@@ -105,7 +105,7 @@ def exactly(sums: Array, scale: float) -> Expected:
     return Expected(logits, np.zeros_like(sums), exact=True, labels=logits.argmax(axis=1), scale=scale)
 
 
-def write(
+def written(
     exporter: Exporter,
     trained: Model,
     path: Path,
@@ -120,18 +120,16 @@ def write(
     found, exact = exporter.expected(trained, settings, raw), float_expected(trained, raw)
     lost = float(np.abs(found.logits * (found.scale or 1.0) - exact.logits).max())
     same = float(np.mean(found.labels == exact.labels))
-    weights = Carried(
-        "weights",
-        "approximate",
+    weights = quantised_weights(
+        trained,
+        calibration,
         f"integers in a unit of each layer; with the activation, logits differ from the float ones by up to "
         f"{lost:.2g} and {same:.1%} of the labels are the same, on {what}",
     )
-    _, _, ghosts, feedback, _, _ = feedforward_carries(trained, calibration, weights)
     carries = (
         weights,
         Carried("activation", "approximate", f"{activation}; measured with the weights: {lost:.2g}"),
-        ghosts,
-        feedback,
+        *left_out(trained, calibration),
         Carried("learning rule", "unsupported", "the file holds inference; exporter 'yaml' keeps the rule"),
         Carried(
             "input scaling",

@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, records, names."""
+"""What every room uses: errors, files, names of options, strict schemas, records, registries."""

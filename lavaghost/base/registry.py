@@ -53,7 +53,8 @@ class Registry(Generic[T]):
         except Exception as error:
             reason = join_faults([f"{type(error).__name__}: {error}"])
             raise SpecError(
-                f"{self.what} {entry.name!r} ({entry.value}) cannot be loaded: {reason:.300}; mend or uninstall its package"
+                f"{self.what} {entry.name!r} ({entry.value}) cannot be loaded: {reason:.300}; mend or "
+                "uninstall its package"
             ) from error
 
     def _checked(self, name: str, where: str, thing: Any) -> T:

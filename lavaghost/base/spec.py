@@ -74,12 +74,20 @@ def _faults(error: ValidationError, model: type[BaseModel], where: str) -> list[
         path = f"{where}.{path}" if where and path else where or path or model.__name__.lower()
         if fault["type"] == "extra_forbidden":
             known = ", ".join(sorted(_fields_at(model, fault["loc"][:-1])))
-            lines.append(f"{path}: unknown key; known keys are {known}")
+            lines.append(f"{path}: unknown key; known keys are {known or 'none'}")
             continue
         text = fault["msg"].removeprefix("Value error, ")
+        if text.startswith(_own(fault["loc"])):
+            # a part that is parsed by a class of its own names its faults itself
+            lines.append(f"{where}: {text}" if where else text)
+            continue
         shown = "" if isinstance(fault["input"], dict | Spec) else f", got {fault['input']!r:.80}"
         lines.append(f"{path}: {text[:1].lower()}{text[1:]}{shown}")
     return lines
+
+
+def _own(path: tuple[int | str, ...]) -> tuple[str, ...]:
+    return (f"{path[-1]}.", f"{path[-1]} ") if path else ()
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -14,6 +14,10 @@ PATH = click.Path(path_type=Path)
 LAVA_MODEL = click.Choice(get_args(names.LavaModel))
 
 
+SOURCES = "digits, a folder of IDX files, or an .npz file"
+"""What a data set is named by; packages may add formats."""
+
+
 def choice(kind: Any) -> click.Choice[str]:
     """The names of a `Literal`."""
     return click.Choice(get_args(kind))
@@ -33,9 +37,7 @@ def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def dataset_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option --dataset, for commands that need one."""
-    return click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")(
-        command
-    )
+    return click.option("--dataset", required=True, help=f"{SOURCES}.")(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +46,7 @@ def cli() -> None:
     """Ghost-unit learning: train, run in Lava, export and verify one and the same network."""
 
 
-@cli.command()
+@cli.command("evaluate")
 @click.argument("model", type=PATH)
 @dataset_option
 @click.option("--engine", type=choice(names.Engine), help="equilibrium, or for a network in integers stepped.")
@@ -54,7 +56,7 @@ def cli() -> None:
 )
 @click.option("--arithmetic", type=choice(names.ArithmeticName), help="That of the network unless given.")
 @json_option
-def evaluate(
+def evaluate_command(
     model: Path,
     dataset: str,
     engine: names.Engine | None,
@@ -67,15 +69,14 @@ def evaluate(
 
     A network that was quantised or that learned in integers runs in integers, unless --arithmetic float is given.
     """
-    from lavaghost.evaluate.evaluation import arithmetic_of
     from lavaghost.evaluate.evaluation import evaluate as run
     from lavaghost.lava.available import require_lava
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
 
     if engine == "lava":
         require_lava()
     trained, data = load_both(model, dataset)
-    arithmetic = arithmetic or arithmetic_of(trained)
+    arithmetic = arithmetic or trained.arithmetic
     engine = engine or ("stepped" if arithmetic == "loihi" else "equilibrium")
     x, y = data.x_test[:limit], data.y_test[:limit]
     with bar(engine, len(x)) as progress:
@@ -90,9 +91,9 @@ def evaluate(
 def info(model: Path, as_json: bool) -> None:
     """Show what the saved network MODEL (model.yaml) is and how it was trained."""
     from lavaghost.model.model import Model
-    from lavaghost.run.pipeline import describe
+    from lavaghost.run.describe import described
 
-    emit(describe(Model.load(model)), as_json, str(model))
+    emit(described(Model.load(model)), as_json, str(model))
 
 
 @cli.command()

@@ -8,13 +8,13 @@ from lavaghost.cli.console import bar, percent, say, show, table
 from lavaghost.datasets import load
 from lavaghost.evaluate.evaluation import evaluate
 from lavaghost.exporters import base
-from lavaghost.net.spec import Learning, Network
-from lavaghost.run.pipeline import train_and_save, verify_export
+from lavaghost.net.network import Network
 from lavaghost.run.plots import learning_curves
-from lavaghost.train.loop import Trained, train
+from lavaghost.run.train import Result, train
+from lavaghost.verbs import verify
 
 NETWORK = Network(layers=(64, 128, 10))
-LEARNING = Learning(epochs=30, batch_size=32)
+LEARNING = {"epochs": 30, "batch_size": 32}
 
 
 def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
@@ -23,11 +23,12 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
     data = load("digits")
     say("A 64-128-10 network with duplicate ghosts learns 1437 handwritten digits.")
     with bar("ghost units", None) as progress:
-        trained, model = train_and_save(NETWORK, LEARNING, data, out, report=_note(progress))
+        run = train(NETWORK, data, out=out, report=_note(progress), **LEARNING)
+    trained, model = run.model, run.path
     result = trained.record["result"]
     controls = {name: _control(name, data) for name in ("backprop", "frozen")}
     curves = learning_curves(
-        {"ghost units": trained.record["history"], **{name: c.history for name, c in controls.items()}},
+        {"ghost units": trained.record["history"], **{name: c.figures for name, c in controls.items()}},
         out / "curves.png",
     )
     stepped = evaluate(trained, data.x_test, data.y_test, "stepped")
@@ -35,8 +36,8 @@ def run_demo(out: Path) -> tuple[dict[str, Any], bool]:
         lava = evaluate(trained, data.x_test, data.y_test, "lava", progress.update)
     onnx = base.export(trained, base.find("onnx"), out / "model.onnx")
     base.export(trained, base.find("yaml"), out / "bundle")
-    agreement = verify_export(onnx.paths[0], trained, data)
-    backprop, frozen = (controls[name].history[-1]["accuracy"] for name in ("backprop", "frozen"))
+    agreement = verify(onnx.paths[0], trained, data)
+    backprop, frozen = (controls[name].figures[-1]["accuracy"] for name in ("backprop", "frozen"))
     table(
         "LavaGhost on digits, 360 test samples",
         ("what", "accuracy", "how it agrees"),
@@ -81,7 +82,6 @@ def _note(progress: Any) -> Any:
     return report
 
 
-def _control(name: str, data: Any) -> Trained:
-    learning = LEARNING.model_copy(update={"method": name})
+def _control(name: str, data: Any) -> Result:
     with bar(f"control: {name}", None) as progress:
-        return train(NETWORK, learning, data, report=_note(progress))
+        return train(NETWORK, data, method=name, report=_note(progress), **LEARNING)

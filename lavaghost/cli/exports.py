@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lavaghost.base.errors import ExportError, SpecError
-from lavaghost.cli.commands import PATH, dataset_option, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, dataset_option, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, say, table
 
 
@@ -28,16 +28,16 @@ def _key_values(_context: click.Context, _option: click.Parameter, value: tuple[
     return found
 
 
-@click.command()
+@click.command("export")
 @click.argument("model", type=PATH, required=False)
 @click.option("--to", "target", help="Target format; --list shows them.")
 @click.option("--out", type=PATH, help="File or folder to write.")
-@click.option("--dataset", help="To calibrate on: digits, a folder of IDX files, or an .npz file.")
+@click.option("--dataset", help=f"To calibrate on: {SOURCES}.")
 @click.option("--option", "options", multiple=True, callback=_key_values, help="key=value, as --list shows.")
 @click.option("--list", "show_list", is_flag=True, help="List the target formats.")
 @force_option
 @json_option
-def export(
+def export_command(
     model: Path | None,
     target: str | None,
     out: Path | None,
@@ -50,7 +50,7 @@ def export(
     """Write the saved network MODEL (model.yaml) in another format."""
     from lavaghost.exporters import base
     from lavaghost.model.model import Model
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
 
     if show_list:
         _list_formats(as_json)
@@ -112,7 +112,7 @@ def _list_formats(as_json: bool) -> None:
     table("Target formats", ("target", "what", "needs", "runtimes", "options"), rows)
 
 
-@click.command()
+@click.command("verify")
 @click.argument("file", type=PATH, required=False)
 @click.option("--model", type=PATH, required=True, help="The saved network that FILE was exported from.")
 @dataset_option
@@ -123,7 +123,7 @@ def _list_formats(as_json: bool) -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first samples of the test set.")
 @json_option
-def verify(
+def verify_command(
     file: Path | None,
     model: Path,
     dataset: str,
@@ -134,7 +134,8 @@ def verify(
     as_json: bool,
 ) -> int:
     """Run the exported FILE on a runtime that is not ours and compare; exit code 1 if it disagrees."""
-    from lavaghost.run.pipeline import load_both, verify_export
+    from lavaghost.run.describe import load_both
+    from lavaghost.verbs import verify as verify_file
 
     if everything and (file is not None or runtime is not None):
         raise SpecError("verify --all exports by itself and uses every runtime; leave out FILE and --runtime")
@@ -144,7 +145,7 @@ def verify(
     if file is None:
         return _verify_all(trained, data, limit, write, as_json)
     start = time.perf_counter()
-    found = verify_export(file, trained, data, runtime, limit)
+    found = verify_file(file, trained, data, runtime=runtime, limit=limit)
     values = {**found.as_json(), "seconds": time.perf_counter() - start}
     emit(values, as_json, f"{file.name} on {found.runtime}: {'agrees' if found.passed else 'DISAGREES'}")
     return 0 if found.passed else 1
@@ -152,8 +153,8 @@ def verify(
 
 def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, as_json: bool) -> int:
     """The matrix; exit code 1 if a cell disagrees, or if not one could be filled."""
-    from lavaghost.run.pipeline import verify_all
-    from lavaghost.verify import matrix
+    from lavaghost.model.answers import settled
+    from lavaghost.verify import matrix, run_all
 
     if write is not None:
         matrix.around(write)
@@ -161,7 +162,9 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
             pass  # refused here, before anything runs
     start = time.perf_counter()
     with bar("verifying", None) as progress:
-        cells = verify_all(trained, data, limit, progress.update)
+        cells = run_all(
+            trained, data, lambda x: settled(trained.graph, trained.params, x), limit, progress.update
+        )
     agreements = [cell.agreement for cell in cells if cell.agreement]
     samples = agreements[0].samples if agreements else 0
     title = f"{data.name}, {'-'.join(map(str, trained.network.layers))}, {samples} test samples"
@@ -180,4 +183,4 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
     return 0 if agreements and all(found.passed for found in agreements) else 1
 
 
-COMMANDS = (export, verify)
+COMMANDS = (export_command, verify_command)

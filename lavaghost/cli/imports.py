@@ -4,16 +4,14 @@ from pathlib import Path
 
 import click
 
-from lavaghost.cli.commands import PATH, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, force_option, json_option
 from lavaghost.cli.console import emit, output_folder
 
 
 @click.command("import")
 @click.argument("source", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Folder for the saved network.")
-@click.option(
-    "--dataset", help="Fold the scale of this data set in: digits, a folder of IDX files, an .npz file."
-)
+@click.option("--dataset", help=f"Fold the scale of this data set in: {SOURCES}.")
 @click.option(
     "--scaled", is_flag=True, help="SOURCE takes the samples of --dataset scaled (0 to 1), not raw ones."
 )
@@ -27,12 +25,12 @@ def import_command(
     An ONNX file may hold what scikit-learn, PyTorch and others make of layered, rectified classifiers; every node
     that cannot be imported is named.
     """
-    from lavaghost.run.pipeline import describe, import_network
+    from lavaghost.run.describe import described, import_network
 
     trained = import_network(source, dataset, scaled)
     with output_folder(out, force=force):
         path = trained.save(out)
-    values = {"model": str(path), **describe(trained), **trained.record.get("imported", {})}
+    values = {"model": str(path), **described(trained), **trained.record.get("imported", {})}
     emit(values, as_json, f"{source.name}, {trained.network.layers}")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, force_option, json_option
 from lavaghost.cli.console import bar, emit, output_folder, percent, table
 
 
@@ -20,9 +20,9 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
     return tuple(value.split(","))
 
 
-@click.command()
+@click.command("quantize")
 @click.argument("model", type=PATH)
-@click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
+@click.option("--dataset", required=True, help=f"{SOURCES}.")
 @click.option("--hardware", "chip", help="Take the bit widths of this chip, NAME or FILE.")
 @click.option("--weight-bits", type=int, help="Bits of a weight, sign included (8).")
 @click.option("--message-bits", type=int, help="Bits of a graded spike (8).")
@@ -32,7 +32,7 @@ def _names(context: click.Context, option: click.Parameter, value: str) -> tuple
 )
 @force_option
 @json_option
-def quantize(
+def quantize_command(
     model: Path,
     dataset: str,
     chip: str | None,
@@ -46,19 +46,15 @@ def quantize(
 
     Scales come from training samples; accuracies are those of the test set. No chip is used.
     """
-    from dataclasses import replace
-
     from lavaghost.evaluate.quantise import quantize as run
-    from lavaghost.hardware.catalogue import load_chip
-    from lavaghost.numbers.widths import DEFAULT
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
+    from lavaghost.verbs import widths_of
 
-    widths = DEFAULT if chip is None else load_chip(chip).integers()
-    widths = replace(widths, **{name: n for name, n in bits.items() if n is not None})
+    widths = widths_of(chip, **bits)
     trained, data = load_both(model, dataset)
     with output_folder(out, force=force):
         found = run(trained, data, widths, percentile)
-        path = found.trained.save(out)
+        path = found.model.save(out)
     values = {**found.as_json(), "model": str(path)}
     if as_json:
         emit(values, True, "")
@@ -81,7 +77,7 @@ def quantize(
     emit({k: v for k, v in values.items() if k != "layers"}, False, "Quantised")
 
 
-@click.command()
+@click.command("precision")
 @click.argument("subject", type=PATH)
 @click.option("--dataset", help="Overrides the data set that the configuration or the model names.")
 @click.option("--weight-bits", callback=_integers, default="2,4,6,8", show_default=True)
@@ -104,7 +100,7 @@ def quantize(
 )
 @force_option
 @json_option
-def precision(
+def precision_command(
     subject: Path,
     dataset: str | None,
     epochs: int | None,
@@ -123,8 +119,8 @@ def precision(
     """
     from lavaghost.base.spec import parse
     from lavaghost.model.model import MANIFEST_NAME, Model
-    from lavaghost.run.config import read_config
     from lavaghost.run.plots import against_bits
+    from lavaghost.run.spec import read_spec
     from lavaghost.studies.precision import (
         Study,
         limited,
@@ -143,8 +139,10 @@ def precision(
         found = Model.load(subject)
         source = dataset or found.dataset
     else:
-        overrides: dict[str, Any] = {} if epochs is None else {"learning": {"epochs": epochs}}
-        found = read_config(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
+        overrides: dict[str, Any] = {"learning": {"arithmetic": "loihi"}}
+        if epochs is not None:
+            overrides["learning"]["epochs"] = epochs
+        found = read_spec(subject, overrides | ({} if dataset is None else {"dataset": dataset}))
         source = found.dataset
     with_data(found, source)  # refused here, before anything runs
     with output_folder(out, force=force):
@@ -197,5 +195,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
     )
 
 
-COMMANDS = (quantize, precision)
+COMMANDS = (quantize_command, precision_command)
 """What the command line registers."""

@@ -4,6 +4,7 @@
     load("folder/")         IDX files with the MNIST names, gzip or not
     load("file.npz")        arrays x_train, y_train, x_test, y_test
 
+Other formats are added by the entry point group `lavaghost.data`, or by `FORMATS.register` (`datasets.formats`).
 A file that cannot be used raises `lavaghost.base.errors.DataError`, one line naming all its faults.
 """
 
@@ -13,6 +14,7 @@ from lavaghost.base.errors import DataError, join_faults
 from lavaghost.datasets.channels import two_channels, unsigned
 from lavaghost.datasets.dataset import Dataset, raw_samples
 from lavaghost.datasets.digits import load_digits
+from lavaghost.datasets.formats import FORMATS, Format, added, formats_in_order, found_format
 from lavaghost.datasets.idx import load_idx
 from lavaghost.datasets.layout import in_python
 from lavaghost.datasets.npz import load_npz
@@ -20,7 +22,9 @@ from lavaghost.datasets.quality import warn_of
 from lavaghost.datasets.ranges import Range, for_training, range_of, scaled_to
 
 __all__ = [
+    "FORMATS",
     "Dataset",
+    "Format",
     "Range",
     "for_training",
     "load",
@@ -54,13 +58,12 @@ def load(source: str | Path) -> Dataset:
     path = Path(source)
     try:
         # Path("") is the current folder, which nobody means
-        is_folder, exists = source != "" and path.is_dir(), path.exists()
+        exists = source != "" and path.exists()
+        for name in formats_in_order() if exists else ():
+            if (reader := found_format(name)).accepts(path):
+                return reader.load(path)
     except OSError as error:
         raise DataError(join_faults([f"data set '{source}' cannot be read ({error})", ACCEPTED])) from error
-    if is_folder:
-        return load_idx(path)
-    if path.suffix.lower() == ".npz":
-        return load_npz(path)
     what = "is not one that can be read" if exists else "does not exist"
     python = [in_python(path)] if exists else []
-    raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED, *python]))
+    raise DataError(join_faults([f"data set '{source}' {what}", ACCEPTED, *added(), *python]))

@@ -20,11 +20,15 @@ and arriving messages are dropped: one trial cannot see the one before it.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from lavaghost.base.errors import SpecError
 from lavaghost.dynamics.neuron import nudge, rate
 from lavaghost.net.graph import Graph
 from lavaghost.net.kinds import Products
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Arithmetic, Array
+from lavaghost.numbers.integers import Integers
 
 
 class Wiring(NamedTuple):
@@ -61,19 +65,30 @@ class State(NamedTuple):
     inhibition: tuple[Array, ...]
 
 
-def wire(graph: Graph, params: Parameters, arith: Arithmetic) -> Wiring:
-    """Resolve what each projection delivers by. Only tied feedback is copied."""
+def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic) -> Wiring:
+    """Resolve what each projection delivers by. Only tied feedback is copied.
+
+    Integers are taken as they are, by the arithmetic that they are of. Raises `SpecError` for one of other formats.
+    """
     depth = graph.depth
+    if isinstance(numbers, Integers):
+        params, own = Parameters.from_named(graph, numbers.arrays), numbers.arith
+        if arith != own:
+            raise SpecError(
+                f"these integers are of {own}, and {arith} would read them as others; give their own"
+            )
+        join, state = own.held, _as_state
+    else:
+        params, join, state = numbers, arith.connection, arith.array
 
     def connect(group: str, products: Sequence[Products | None]) -> tuple[Any, ...]:
         arrays = getattr(params, group)
         return tuple(
-            arith.connection(w, group, k, p)
-            for k, (w, p) in enumerate(zip(arrays, products, strict=True), start=1)
+            join(w, group, k, p) for k, (w, p) in enumerate(zip(arrays, products, strict=True), start=1)
         )
 
     weights = connect("weights", graph.up)
-    biases = tuple(arith.array(b) for b in params.biases)
+    biases = tuple(state(b) for b in params.biases)
     feedback: tuple[Any, ...] = ()
     if params.feedback:
         feedback = connect("feedback", [graph.tensors[f"feedback.{k}"] for k in range(1, depth)])
@@ -81,7 +96,7 @@ def wire(graph: Graph, params: Parameters, arith: Arithmetic) -> Wiring:
         feedback = tuple(arith.transposed(weights[k], k) for k in range(1, depth))
     if graph.copies:
         return Wiring(graph, weights, biases, feedback, weights[1:], biases[1:], feedback)
-    ghost_biases = tuple(arith.array(c) for c in params.ghost_biases)
+    ghost_biases = tuple(state(c) for c in params.ghost_biases)
     dense = [None] * len(params.ghost_weights)
     return Wiring(
         graph,
@@ -92,6 +107,11 @@ def wire(graph: Graph, params: Parameters, arith: Arithmetic) -> Wiring:
         ghost_biases,
         connect("ghost_inhibition", dense),
     )
+
+
+def _as_state(held: Array) -> Array:
+    """States as steps compute with them."""
+    return held.astype(np.int64)
 
 
 def start_trial(net: Wiring, input_drive: Array, arith: Arithmetic) -> State:

@@ -13,6 +13,7 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.engines.trial import Trial
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
+from lavaghost.numbers.integers import Integers
 
 
 class Stepped:
@@ -23,10 +24,10 @@ class Stepped:
         self.arith: Arithmetic = Float() if arith is None else arith
 
     def states(
-        self, params: Parameters, x: Array, target: Array | None = None
+        self, numbers: Parameters | Integers, x: Array, target: Array | None = None
     ) -> Iterator[tuple[Wiring, State]]:
         """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`."""
-        net = wire(self.graph, params, self.arith)
+        net = wire(self.graph, numbers, self.arith)
         schedule = self.graph.schedule
         # the input is clamped in a trial, so what its weights deliver is computed once
         drive = self.arith.synapse(net.weights[0], self.arith.input(x))
@@ -51,9 +52,11 @@ class Stepped:
             return state.v_ghost
         return tuple(rate(v, self.graph, k + 1, self.arith) for k, v in enumerate(state.v_ghost, start=1))
 
-    def ends(self, params: Parameters, x: Array, target: Array | None = None) -> tuple[State, State]:
+    def ends(
+        self, numbers: Parameters | Integers, x: Array, target: Array | None = None
+    ) -> tuple[State, State]:
         """The states at the end of the free phase and at the end of the trial."""
-        steps = self.states(params, x, target)
+        steps = self.states(numbers, x, target)
         _, state = next(steps)
         free = state
         for step, (_, state) in enumerate(steps, start=2):
@@ -61,12 +64,12 @@ class Stepped:
                 free = state
         return free, state
 
-    def output(self, params: Parameters, x: Array) -> Array:
+    def output(self, params: Parameters | Integers, x: Array) -> Array:
         """See `TrialEngine`."""
         free, _ = self.ends(params, x)
         return self.rates(free)[-1]
 
-    def trial(self, params: Parameters, x: Array, target: Array) -> Trial:
+    def trial(self, params: Parameters | Integers, x: Array, target: Array) -> Trial:
         """See `TrialEngine`."""
         free_state, state = self.ends(params, x, target)
         return self.finished(x, free_state, state)

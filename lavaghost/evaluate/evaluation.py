@@ -1,30 +1,21 @@
 """How well a trained network classifies, in each engine, and whether the engines agree."""
 
 import time
-from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lavaghost.base.errors import ModelFileError, SpecError, warn
-from lavaghost.base.names import ArithmeticName
-from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.engines.stepped import Stepped
-from lavaghost.engines.threads import suited_threads
+from lavaghost.base.errors import SpecError, warn
+from lavaghost.base.names import ArithmeticName, Engine
+from lavaghost.methods.backprop import Frozen
+from lavaghost.model.answers import SamplesDone, in_integers, in_steps, one_by_one, settled
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.numbers.loihi import Loihi
-from lavaghost.numbers.widths import Formats, LoihiWidths
-from lavaghost.online.integers.compiled_network import CompiledNetwork
 
-BATCH = 250
 SAME = 1e-5
 """Outputs this near to each other, of the largest, are the same: a batch rounds its samples in different orders."""
 MAX_CONFUSION = 50
 """Most classes of which a confusion matrix is given: 2500 counts."""
-
-SamplesDone = Callable[[int], None]
-"""Called with the number of samples done so far."""
 
 
 class Evaluation(NamedTuple):
@@ -80,7 +71,7 @@ def warn_of_dead(trained: Model, found: Array) -> None:
     remedy = "train anew with inputs that fill 0..1 or are standardised, a lower learning.eta, or another seed"
     if len(found) > 1 and np.ptp(found, axis=0).max() <= SAME * np.abs(found).max():
         warn(f"the network is dead: it gives the same outputs for all {len(found)} samples; {remedy}")
-    if trained.learning.method == "frozen":
+    if isinstance(trained.method, Frozen):
         return
     cosines = trained.record.get("result", {}).get("cosines", [])
     silent = [str(k) for k, cosine in enumerate(cosines[:-1], start=1) if cosine == 0]
@@ -90,99 +81,45 @@ def warn_of_dead(trained: Model, found: Array) -> None:
         )
 
 
-def arithmetic_of(trained: Model) -> ArithmeticName:
-    """loihi for a network that was quantised or that learned in integers, else float."""
-    return "loihi" if "integer" in trained.record else "float"
-
-
-def outputs(trained: Model, x: Array) -> Array:
-    """r_L at the free fixed point, `(samples, n_L)`, float32."""
-    engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
-    with suited_threads(trained.network, BATCH):
-        return engine.output(trained.params, x)
-
-
-def integer_form(trained: Model) -> Loihi:
-    """The arithmetic that a quantised or integer-trained network was made for. Raises `ModelFileError`."""
-    form = trained.record.get("integer")
-    try:
-        if not isinstance(form, Mapping):
-            raise SpecError("it was not quantised")
-        widths = LoihiWidths.parse(form["widths"])
-        formats = Formats(**{name: tuple(int(f) for f in group) for name, group in form["formats"].items()})
-    except (SpecError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(
-            f"the network has no usable integer form: {error}; run lavaghost quantize"
-        ) from error
-    return Loihi(formats, widths)
-
-
-def integer_outputs(trained: Model, x: Array, report: SamplesDone = lambda done: None) -> Array:
-    """Output states at the end of the free phase, real numbers `(samples, n_L)`, of a network in integers."""
-    arith = integer_form(trained)
-    network = CompiledNetwork(trained.network, arith.formats, arith.widths, trained.params)
-    out = np.empty((len(x), trained.network.layers[-1]))
-    for i in range(0, len(x), BATCH):
-        out[i : i + BATCH] = arith.real(network.outputs(arith.input(x[i : i + BATCH])))
-        report(min(i + BATCH, len(x)))
-    return out
-
-
-def stepped_outputs(trained: Model, x: Array, report: SamplesDone = lambda done: None) -> Array:
-    """r_L at the end of the free phase of the stepped engine in batches, `(samples, n_L)`, float64."""
-    engine, parts = Stepped(trained.network), []
-    with suited_threads(trained.network, BATCH):
-        for i in range(0, len(x), BATCH):
-            parts.append(engine.output(trained.params, x[i : i + BATCH]))
-            report(min(i + BATCH, len(x)))
-    return np.concatenate(parts)
-
-
-def one_by_one(trained: Model, x: Array) -> Array:
-    """r_L at the end of the free phase of the stepped engine, one sample at a time, float64.
-
-    A batch would round its matrix products in another order; one sample is what Lava computes.
-    """
-    engine = Stepped(trained.network)
-    with suited_threads(trained.network, 1):
-        return np.concatenate([engine.output(trained.params, x[i : i + 1]) for i in range(len(x))])
-
-
 def evaluate(
     trained: Model,
     x: Array,
     y: Array,
-    engine: str,
+    engine: Engine | None = None,
     report: SamplesDone = lambda done: None,
     lava_model: Literal["fused", "decomposed"] = "fused",
     arithmetic: ArithmeticName | None = None,
 ) -> Evaluation:
     """Run `x (samples, n_0)` through `engine`: equilibrium, stepped or lava.
 
-    `arithmetic` is float or loihi; by default that of the network, which is loihi if it was quantised or learned in
-    integers. Raises `MissingError` without Lava, `SpecError` for what does not go together.
+    Without an `engine` it is equilibrium, and for a network in integers stepped. `arithmetic` is float or loihi; by
+    default that of the network, which is loihi if it was quantised or learned in integers. Raises `MissingError`
+    without Lava, `SpecError` for what does not go together.
     """
-    arithmetic = arithmetic or arithmetic_of(trained)
+    arithmetic = arithmetic or trained.arithmetic
+    graph, params, integers = trained.graph, trained.params, trained.integers
+    if arithmetic == "loihi" and integers is None:
+        raise SpecError("the network has no integer form: it was not quantised; run lavaghost quantize")
+    engine = engine or ("stepped" if arithmetic == "loihi" else "equilibrium")
     start = time.perf_counter()
-    steps = len(x) * trained.network.schedule.t_free_steps
+    steps = len(x) * graph.schedule.t_free_steps
     extra: dict[str, float] = {}
     if engine == "equilibrium":
         if arithmetic == "loihi":
             raise SpecError("engine 'equilibrium' has no integers; use stepped or lava, or arithmetic float")
-        found, steps = outputs(trained, x), 0
+        found, steps = settled(graph, params, x), 0
     elif engine == "stepped":
-        run_steps = integer_outputs if arithmetic == "loihi" else stepped_outputs
-        found = run_steps(trained, x, report)
+        found = _stepped(trained, x, arithmetic, report)
     elif engine == "lava":
-        from lavaghost.lava.runner import evaluate as run_lava
+        from lavaghost.lava.runner import run_lava
 
-        arith = integer_form(trained) if arithmetic == "loihi" else None
-        run = run_lava(trained.network, trained.params, x, arith=arith, progress=report, model=lava_model)
+        numbers = integers if arithmetic == "loihi" and integers is not None else params
+        run = run_lava(graph, numbers, x, progress=report, model=lava_model)
         found, steps = run.output, run.steps
-        same = one_by_one(trained, x) if arith is None else integer_outputs(trained, x)
+        one = one_by_one(graph, params, x) if arithmetic == "float" else _stepped(trained, x, arithmetic)
         extra = {
-            "against_stepped": float(np.abs(found - same).max()),
-            "label_agreement": float((found.argmax(axis=1) == same.argmax(axis=1)).mean()),
+            "against_stepped": float(np.abs(found - one).max()),
+            "label_agreement": float((found.argmax(axis=1) == one.argmax(axis=1)).mean()),
         }
     else:
         raise SpecError(f"engine {engine!r} is unknown; use equilibrium, stepped or lava")
@@ -191,3 +128,11 @@ def evaluate(
     accuracy = float((found.argmax(axis=1) == y).mean())
     seconds = time.perf_counter() - start
     return Evaluation(engine, arithmetic, accuracy, len(x), seconds, steps, found, **extra)
+
+
+def _stepped(
+    trained: Model, x: Array, arithmetic: ArithmeticName, report: SamplesDone = lambda done: None
+) -> Array:
+    if arithmetic == "loihi" and trained.integers is not None:
+        return in_integers(trained.graph, trained.integers, x, report)
+    return in_steps(trained.graph, trained.params, x, report)

@@ -2,10 +2,10 @@
 
 Scales are powers of two, chosen from data: messages so that a high percentile of a layer's rates fits, weights so
 that the squared error of what they deliver to calibration samples is smallest, clipped weights included. The
-network that comes out is again a `Model`: its numbers are real, and integers hold them exactly. Its record
-names widths and formats under `integer`, so that `integer_form` finds the same integers anywhere.
+network that comes out is again a `Model`, of `Integers`.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,14 +16,17 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, wire
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.evaluate.evaluation import BATCH, outputs
+from lavaghost.methods.base import Method
+from lavaghost.model.answers import BATCH, settled
 from lavaghost.model.inputs import unsigned_for
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
+from lavaghost.numbers.integers import Integers, is_bias
 from lavaghost.numbers.loihi import SOURCES, Loihi
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths, nearest_power
 from lavaghost.online.integers.compiled_network import CompiledNetwork
+from lavaghost.online.integers.settings import adjusted
 
 CALIBRATION = 2000
 """Training samples that scales are chosen from, the first of the data set."""
@@ -55,7 +58,7 @@ class LayerReport:
 class Quantised:
     """An integer network and its price; accuracies are shares of the test set."""
 
-    trained: Model
+    model: Model
     accuracy: float
     float_accuracy: float
     label_agreement: float
@@ -82,54 +85,52 @@ class Quantised:
 
 
 def quantize(
-    trained: Model,
+    model: Model,
     data: Dataset,
     widths: LoihiWidths = DEFAULT,
     percentile: float = 99.9,
     calibration: int = CALIBRATION,
 ) -> Quantised:
-    """`trained` in integers of `widths`, calibrated on training samples and measured on the test set.
+    """`model` in integers of `widths`, calibrated on training samples and measured on the test set.
 
     `lam`, `beta` become the nearest powers of two: nothing of them is left in a free phase with exact ghosts. Inputs
     below 0 come in two channels (`unsigned_for`). Raises `SpecError` for what integers cannot hold.
     """
     if not 0 < percentile <= 100:
         raise SpecError(f"percentile is {percentile}; give a share of the rates above 0 and up to 100")
-    trained, data = unsigned_for(trained, data)
-    network = shifting(trained.network)
+    model, data = unsigned_for(model, data)
+    method = shifting(model.method, model.graph)
+    graph = method.graph(model.network)
     x = np.ascontiguousarray(data.x_train[:calibration], np.float32)
-    formats, params, clipped = fitted(network, trained.params, x, widths, percentile)
-    arith = Loihi(formats, widths)
-    integers = CompiledNetwork(network, formats, widths, params)
-    inputs = arith.input(data.x_test)
-    found = integers.outputs(inputs).argmax(axis=1)
-    wanted = outputs(trained, data.x_test).argmax(axis=1)
-    form = {"widths": asdict(widths), "formats": formats._asdict()}
-    layers = _layer_reports(network, params, trained.params, arith, data.x_test[:BATCH], clipped)
+    integers, clipped = fitted(graph, model.params, x, widths, percentile)
+    compiled = CompiledNetwork(graph, integers)
+    found = compiled.outputs(compiled.arith.input(data.x_test)).argmax(axis=1)
+    wanted = settled(model.graph, model.params, data.x_test).argmax(axis=1)
     result = Quantised(
-        trained=trained,
+        model=model,
         accuracy=float((found == data.y_test).mean()),
         float_accuracy=float((wanted == data.y_test).mean()),
         label_agreement=float((found == wanted).mean()),
         samples=len(found),
         weight_bits=widths.weight_bits,
-        layers=layers,
+        layers=_layer_reports(graph, integers, model.params, data.x_test[:BATCH], clipped),
     )
-    record = {**trained.record, "integer": form, "quantised": result.as_json()}
-    kept = replace(trained, network=network, params=params.astype(np.float32), record=record)
-    return replace(result, trained=kept)
+    record = {**model.record, "quantised": result.as_json()}
+    return replace(result, model=replace(model, method=method, tensors=integers, record=record))
 
 
-def shifting(network: Network) -> Network:
-    """The network with gains that shifts can do."""
-    return network.model_copy(update={"lam": nearest_power(network.lam), "beta": nearest_power(network.beta)})
+def shifting(method: Method, graph: Graph) -> Method:
+    """The method with gains that shifts can do; one whose graph has none is left as it is."""
+    if graph.relaxation is None:
+        return method
+    return adjusted(method, lam=nearest_power(graph.lam), beta=nearest_power(graph.beta))
 
 
 def fitted(
-    network: Network, params: Parameters, x: Array, widths: LoihiWidths, percentile: float
-) -> tuple[Formats, Parameters, dict[str, int]]:
-    """Formats from calibration samples, the parameters at their integers, and how many weights were clipped."""
-    engine = Equilibrium(network, len(x))
+    graph: Graph, params: Parameters, x: Array, widths: LoihiWidths, percentile: float
+) -> tuple[Integers, dict[str, int]]:
+    """Integers in formats that calibration samples ask for, and how many weights of each tensor were clipped."""
+    engine = Equilibrium(graph, len(x))
     rates: list[Array] = [x, *(r.copy() for r in engine.free(params, x))]
     faults = [
         f"layer {k}: a rate of {np.abs(r).max():.4g} is beyond the largest state, {limit:.4g}; raise "
@@ -144,25 +145,23 @@ def fitted(
         _fraction(float(np.percentile(r, percentile)), widths.message_limit, widths) for r in rates[1:-1]
     ]
     messages += [_fraction(2.0 * np.abs(rates[-1]).max(), widths.output_limit, widths)]
-    fractions: dict[str, tuple[int, ...]] = {}
-    arrays: dict[str, tuple[Array, ...]] = {}
+    fractions: dict[str, list[int]] = {}
+    arrays: dict[str, Array] = {name: b for name, b in params.named().items() if is_bias(name)}
     clipped: dict[str, int] = {}
-    for group, offset in SOURCES.items():
-        found = []
-        for k, w in enumerate(getattr(params, group), start=1):
-            source = rates[k + offset]
-            energy = np.square(source, dtype=np.float64).mean(axis=0)
-            found.append(_mantissas(w.astype(np.float64), energy, widths, f"{group}.{k}"))
-            clipped[f"{group}.{k}"] = found[-1][2]
-        arrays[group] = tuple(w * 2.0**-s for w, s, _ in found)
-        fractions[group] = tuple(s for _, s, _ in found)
-    formats = Formats(tuple(messages), **fractions)
+    for name, w in params.named().items():
+        if is_bias(name):
+            continue
+        group, _, k = name.partition(".")
+        energy = np.square(rates[int(k) + SOURCES[group]], dtype=np.float64).mean(axis=0)
+        held, s, clipped[name] = _mantissas(
+            w.astype(np.float64), energy, widths, name, graph.tensors[name].matrix
+        )
+        arrays[name] = held
+        fractions.setdefault(group, []).append(s)
+    formats = Formats(tuple(messages), **{group: tuple(found) for group, found in fractions.items()})
     arith = Loihi(formats, widths)
-    biases = {
-        group: tuple(arith.real(arith.array(b)) for b in getattr(params, group))
-        for group in ("biases", "ghost_biases")
-    }
-    return formats, Parameters(**arrays, **biases), clipped
+    integers = {name: arith.array(arrays[name]) if is_bias(name) else arrays[name] for name in params.named()}
+    return Integers(integers, formats, widths), clipped
 
 
 def _fraction(largest: float, limit: int, widths: LoihiWidths) -> int:
@@ -172,8 +171,10 @@ def _fraction(largest: float, limit: int, widths: LoihiWidths) -> int:
     return int(np.clip(np.floor(np.log2(limit / float(largest))), -8, widths.state_fraction))
 
 
-def _mantissas(w: Array, energy: Array, widths: LoihiWidths, name: str) -> tuple[Array, int, int]:
-    """Mantissas, fraction and number of clipped weights with the least error `sum (dW)^2 E[r^2]`."""
+def _mantissas(
+    w: Array, energy: Array, widths: LoihiWidths, name: str, matrix: Callable[[Array], Array]
+) -> tuple[Array, int, int]:
+    """Mantissas, fraction and number of clipped weights with the least error `sum (dW)^2 E[r^2]` over all synapses."""
     if not np.isfinite(w).all():
         raise SpecError(f"{name}: a weight is NaN or infinite; mend the network first")
     step = widths.static_step
@@ -186,20 +187,20 @@ def _mantissas(w: Array, energy: Array, widths: LoihiWidths, name: str) -> tuple
     for s in range(coarsest, coarsest + FINER):
         grid = np.rint(w * (2.0**s / step)) * step
         held = np.clip(grid, low, high)
-        error = float((np.square(held * 2.0**-s - w) * weight).sum())
+        error = float((np.square(matrix(held * 2.0**-s - w)) * weight).sum())
         if best is None or error < best[0]:
             best = (error, held, s, int(np.count_nonzero(held != grid)))
     assert best is not None
-    return best[1:]
+    return best[1].astype(np.int64), *best[2:]
 
 
 def _layer_reports(
-    network: Network, params: Parameters, real: Parameters, arith: Loihi, x: Array, clipped: dict[str, int]
+    graph: Graph, integers: Integers, real: Parameters, x: Array, clipped: dict[str, int]
 ) -> tuple[LayerReport, ...]:
-    depth, widths = network.depth, arith.widths
+    arith, depth, widths = integers.arith, graph.depth, integers.widths
     largest, states, sent = np.zeros(depth), np.zeros(depth, int), np.zeros(depth, int)
-    state, net = None, wire(network, params, arith)
-    for _, state in Stepped(network, arith).states(params, x):
+    state, net = None, wire(graph, integers, arith)
+    for _, state in Stepped(graph, arith).states(integers, x):
         for k, v in enumerate(state.v_mem):
             size = np.abs(v)
             largest[k] = max(largest[k], size.max())
@@ -209,7 +210,7 @@ def _layer_reports(
                 (np.abs(arith.message(np.maximum(v, 0) if k < depth - 1 else v, k + 1)) >= limit).sum()
             )
     assert state is not None
-    wanted, _ = Stepped(network, Float(np.float64)).ends(real.astype(np.float64), x)
+    wanted, _ = Stepped(graph, Float(np.float64)).ends(real.astype(np.float64), x)
     return tuple(
         LayerReport(
             layer=k + 1,

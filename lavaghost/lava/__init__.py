@@ -5,7 +5,6 @@ and what to use instead. Everything that runs Lava goes through `session.Session
 """
 
 from lavaghost.lava.available import require_lava
-from lavaghost.lava.learn import train, train_integers
-from lavaghost.lava.runner import LavaRun, evaluate
+from lavaghost.lava.runner import LavaRun, run_lava
 
-__all__ = ["LavaRun", "evaluate", "require_lava", "train", "train_integers"]
+__all__ = ["LavaRun", "require_lava", "run_lava"]

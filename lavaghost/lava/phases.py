@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lavaghost.base.errors import LavaError
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.online.integers.integer_course import AnyCourse
 
@@ -36,10 +36,10 @@ class Clock:
     """
 
     def __init__(
-        self, network: Network, course: AnyCourse | None, first: int = 0, record_every: int = 1
+        self, graph: Graph, course: AnyCourse | None, first: int = 0, record_every: int = 1
     ) -> None:
-        self.free = network.schedule.t_free_steps
-        self.steps = trial_steps(network, course)
+        self.free = graph.schedule.t_free_steps
+        self.steps = trial_steps(graph, course)
         self.teaches = course is not None
         self.first, self.record_every = first, record_every
 
@@ -72,9 +72,9 @@ class Lessons(NamedTuple):
     order: Callable[[int], int]
 
 
-def trial_steps(network: Network, course: AnyCourse | None) -> int:
+def trial_steps(graph: Graph, course: AnyCourse | None) -> int:
     """Lava time steps of one trial."""
-    schedule = network.schedule
+    schedule = graph.schedule
     return schedule.t_free_steps + (schedule.t_nudge_steps if course is not None else 0)
 
 

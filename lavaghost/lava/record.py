@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from lavaghost.base.files import write_atomic
-from lavaghost.dynamics import Parameters
+from lavaghost.lava.number_systems import AnyNumbers, real_arrays
 from lavaghost.lava.vectors import read_record
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 ROWS = 1024
@@ -47,8 +47,8 @@ class Thinned:
 class Recorder:
     """Rates, residuals and weights of `layers` (from 1); of trials that follow one another."""
 
-    def __init__(self, network: Network, layers: Sequence[int]) -> None:
-        self.network, self.layers = network, tuple(layers)
+    def __init__(self, graph: Graph, layers: Sequence[int]) -> None:
+        self.graph, self.layers = graph, tuple(layers)
         self._trials: list[int] = []
         self._rows: list[Array] = []
         self._weights = Thinned()
@@ -58,10 +58,11 @@ class Recorder:
         self._trials.append(trial)
         self._rows.append(vector)
 
-    def add_weights(self, trial: int, params: Parameters) -> None:
+    def add_weights(self, trial: int, numbers: AnyNumbers) -> None:
         """The parameters after `trial`."""
         if self.layers:
-            self._weights.add(trial, [params.weights[k - 1].astype(np.float32) for k in self.layers])
+            real = real_arrays(numbers)
+            self._weights.add(trial, [real[f"weights.{k}"].astype(np.float32) for k in self.layers])
 
     def arrays(self) -> dict[str, Array]:
         """By name, for each recorded layer k:
@@ -73,7 +74,7 @@ class Recorder:
         weights_after (E,)             trials after which the weights were
         weights_k    (E, n_k, n_{k-1})
         """
-        rows = [list(read_record(self.network, self.layers, v)) for v in self._rows]
+        rows = [list(read_record(self.graph, self.layers, v)) for v in self._rows]
         found = {
             "trial": np.array(self._trials),
             "weights_after": np.array([trial for trial, _ in self._weights.kept]),
@@ -81,7 +82,7 @@ class Recorder:
         for i, k in enumerate(self.layers):
             found[f"free_{k}"] = np.array([row[i].free for row in rows])
             found[f"nudged_{k}"] = np.array([row[i].nudged for row in rows])
-            if k < self.network.depth:
+            if k < self.graph.depth:
                 found[f"residual_{k}"] = np.array([row[i].residual for row in rows])
             found[f"weights_{k}"] = np.array([snapshot[i] for _, snapshot in self._weights.kept])
         return found

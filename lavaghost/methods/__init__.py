@@ -1,1 +1,1 @@
-"""How credit is assigned: methods, and the optimiser that all share."""
+"""How credit is assigned: the protocol, ghost units, backprop, frozen; what they share: `Learning`, the optimiser."""

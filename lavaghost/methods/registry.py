@@ -11,7 +11,7 @@ from lavaghost.base.spec import parse
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
-from lavaghost.methods.learning import Learning, engine_faults
+from lavaghost.methods.learning import engine_faults
 from lavaghost.net.graph import Graph
 
 METHODS: Registry[type[Method]] = Registry(
@@ -51,9 +51,12 @@ AnyMethod = Annotated[
 """A field of a description that holds a method."""
 
 
-def check_together(method: Method, graph: Graph, learning: Learning) -> None:
-    """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`."""
-    needs, faults = method.needs, [*method.faults(graph), *engine_faults(graph, learning)]
+def check_together(method: Method, graph: Graph, learning: Any) -> None:
+    """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`.
+
+    `learning` are settings in either arithmetic: it has `arithmetic` and `engine`.
+    """
+    needs, faults = method.needs, [*method.faults(graph), *engine_faults(learning)]
     if learning.engine not in needs.engines:
         faults.append(
             f"method {method.name!r} has no processes or equations for engine {learning.engine!r}; use "

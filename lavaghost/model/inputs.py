@@ -11,13 +11,36 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.base.errors import SpecError, warn
+from lavaghost.base.errors import SpecError, join_faults, warn
 from lavaghost.datasets import Dataset, Range, range_of, scaled_to, two_channels, unsigned
+from lavaghost.datasets.channels import split as in_two_channels
 from lavaghost.model.model import Model
-from lavaghost.train.loop import check_data
+from lavaghost.net.network import Network
+from lavaghost.numbers.arithmetic import Array
 
 UNIT_RANGE = Range(0.0, 1.0, 0.5)
 """Of a network whose record does not say it, and which scales its raw samples: bytes and ink fill 0..1."""
+
+
+def check_data(network: Network, data: Dataset) -> None:
+    """Refuse a network whose input or output does not fit the data set."""
+    faults = []
+    if network.layers[0] != data.n_inputs:
+        faults.append(f"layers[0] is {network.layers[0]}, but {data.name} has {data.n_inputs} inputs")
+    if network.layers[-1] != data.n_classes:
+        faults.append(f"layers[-1] is {network.layers[-1]}, but {data.name} has {data.n_classes} classes")
+    if faults:
+        raise SpecError(join_faults(faults) + "; give the sizes of the data set")
+
+
+def rates_of(trained: Model, samples: Array) -> Array:
+    """Raw samples `(samples, n)` as the rates r_0 of a network, in its scale and its channels. Raises `SpecError`."""
+    raw, n = np.asarray(samples, np.float32), trained.network.layers[0]
+    if raw.ndim == 2 and _seen(trained)[1] == 2 and 2 * raw.shape[1] == n:
+        raw = in_two_channels(raw)
+    if raw.ndim != 2 or raw.shape[1] != n:
+        raise SpecError(f"samples have the shape {raw.shape}; give (samples, {n})")
+    return raw if trained.input_scale == 1.0 else raw * np.float32(trained.input_scale)
 
 
 def inputs_record(data: Dataset) -> dict[str, Any]:
@@ -96,6 +119,8 @@ def unsigned_for(trained: Model, data: Dataset) -> tuple[Model, Dataset]:
     split = unsigned(data)
     if split is data:
         return trained, data
+    if not trained.graph.all_dense:
+        raise SpecError("two channels need dense projections; use data of 0 and above")
     params, network = trained.params, trained.network
     weights = (np.concatenate([params.weights[0], -params.weights[0]], axis=1), *params.weights[1:])
     layers = (split.n_inputs, *network.layers[1:])
@@ -103,7 +128,7 @@ def unsigned_for(trained: Model, data: Dataset) -> tuple[Model, Dataset]:
         replace(
             trained,
             network=network.model_copy(update={"layers": layers}),
-            params=params._replace(weights=weights),
+            tensors=params._replace(weights=weights),
             record={**trained.record, "inputs": inputs_record(split)},
         ),
         split,

@@ -17,12 +17,11 @@ from lavaghost.base.files import sha256
 from lavaghost.base.records import MAX_TEXT
 from lavaghost.base.spec import Count, Positive, Spec, parse
 from lavaghost.base.strict_yaml import MAX_NODES, Writer, nodes
-from lavaghost.methods.learning import Learning
 from lavaghost.methods.registry import AnyMethod, check_together
 from lavaghost.model.version_1 import converted
 from lavaghost.net.graph import Graph, Population, Projection
 from lavaghost.net.network import Network
-from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.online.settings import AnyLearning
 
 VERSION = "2.0"
 """Version of the format that is written. Any 2.x is read, and 1.x (`model.version_1`)."""
@@ -56,9 +55,6 @@ class Numbers(Spec):
     """Bits of everything (`LoihiWidths`)."""
     formats: dict[str, list[int]] | None = None
     """Fractional bits, layer by layer (`Formats`)."""
-
-
-AnyLearning = Annotated[Learning | IntegerLearning, Field(discriminator="arithmetic")]
 
 
 class Manifest(Spec):

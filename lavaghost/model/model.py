@@ -18,9 +18,11 @@ from lavaghost.base.errors import ModelFileError, OutputError, SpecError, join_f
 from lavaghost.base.files import sha256, write_atomic
 from lavaghost.base.names import ArithmeticName
 from lavaghost.base.records import plain, text_faults
+from lavaghost.datasets import Dataset
 from lavaghost.methods.base import Method
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.registry import check_together
+from lavaghost.model.answers import in_integers, settled
 from lavaghost.model.manifest import (
     MAX_BYTES,
     VERSION,
@@ -76,8 +78,7 @@ class Model:
             *text_faults("dataset", self.dataset),
         ]
         try:
-            if isinstance(self.learning, Learning):
-                check_together(self.method, self.graph, self.learning)
+            check_together(self.method, self.graph, self.learning)
         except SpecError as error:
             faults.append(str(error))
         scale = float(self.input_scale)
@@ -115,6 +116,33 @@ class Model:
         if isinstance(self.tensors, Parameters):
             return self.tensors
         return _frozen(Parameters.from_named(self.graph, self.tensors.real()))
+
+    # ---- what it answers
+
+    def outputs(self, x: Array) -> Array:
+        """r_L at the end of the free phase for rates `x (samples, n_0)`: `(samples, n_L)`, by its own arithmetic."""
+        if self.integers is not None:
+            return in_integers(self.graph, self.integers, x)
+        return settled(self.graph, self.params, x)
+
+    def predict(self, samples: Array) -> Array:
+        """The label of each raw sample `(samples, n_0)`, as an array of `labels`.
+
+        Raises `SpecError` for samples of another size. Example: `model.predict(digits.x_test / digits.scale)`.
+        """
+        from lavaghost.model.inputs import rates_of
+
+        x = rates_of(self, samples)
+        return np.array(self.labels)[self.outputs(x).argmax(axis=1)]
+
+    def score(self, data: Dataset) -> float:
+        """Accuracy on the test set of `data`, which is brought to the network's scale. Raises `SpecError`."""
+        from lavaghost.model.inputs import scaled_for
+
+        data = scaled_for(self, data)
+        return float((self.outputs(data.x_test).argmax(axis=1) == data.y_test).mean())
+
+    # ---- as a value, and as files
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):

@@ -1,1 +1,1 @@
-"""What a network is: populations, projections, kinds, parameters."""
+"""What a network is: `Network`, the `Graph` of populations and projections, kinds of projections, `Parameters`."""

@@ -300,10 +300,11 @@ def fed_back(network: Network, feedback: Literal["tied", "random", "learned"]) -
     """B_1..B_{L-1}: W_{k+1}^T, or a dense tensor of its own, drawn once or learned by the method."""
     found = []
     for k in range(1, network.depth):
-        ends = {"source": layer_name(network, k + 1), "target": layer_name(network, k)}
+        above, here = layer_name(network, k + 1), layer_name(network, k)
         if feedback == "tied":
             one = Projection(
-                **ends,
+                source=above,
+                target=here,
                 path="feedback",
                 kind=network.kind(k + 1),
                 tensor=f"weights.{k + 1}",
@@ -312,6 +313,7 @@ def fed_back(network: Network, feedback: Literal["tied", "random", "learned"]) -
                 plastic=True,
             )
         else:
-            one = Projection(**ends, path="feedback", tensor=f"feedback.{k}", plastic=feedback == "learned")
+            tensor, learned = f"feedback.{k}", feedback == "learned"
+            one = Projection(source=above, target=here, path="feedback", tensor=tensor, plastic=learned)
         found.append(one)
     return found

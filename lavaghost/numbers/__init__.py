@@ -1,1 +1,3 @@
-"""Number systems: floating point, the integers of a chip, and bounds on their difference."""
+"""Number systems in one vocabulary: floating point, the integers of a chip, bounds on their difference;
+`Integers`, arrays with their format.
+"""

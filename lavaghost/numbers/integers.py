@@ -13,6 +13,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import Formats, LoihiWidths
 
 
@@ -64,6 +65,11 @@ class Integers:
         if is_bias(name):
             return -self.widths.state_limit, self.widths.state_limit
         return self.widths.weight_limits
+
+    @property
+    def arith(self) -> Loihi:
+        """The arithmetic that they are of."""
+        return Loihi(self.formats, self.widths)
 
     def fraction(self, name: str) -> int:
         """Fractional bits of a tensor: its integers times 2^-fraction are its numbers."""

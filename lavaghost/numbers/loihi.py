@@ -96,10 +96,15 @@ class Loihi:
         """
         fraction = getattr(self.formats, group)[k - 1]
         values = np.rint(np.asarray(weights, np.float64) * 2.0**fraction)
+        if not np.isfinite(values).all():
+            raise SpecError(f"{group}.{k}: a weight is NaN or infinite; mend the network first")
+        return self.held(values, group, k, products)
+
+    def held(self, mantissas: Array, group: str, k: int, products: Any = None) -> Synapses:
+        """`connection` of mantissas as they are."""
+        values, fraction = mantissas.astype(np.float64), getattr(self.formats, group)[k - 1]
         low, high = self.widths.weight_limits
         name = f"{group}.{k}"
-        if not np.isfinite(values).all():
-            raise SpecError(f"{name}: a weight is NaN or infinite; mend the network first")
         if values.size and not (low <= values.min() and values.max() <= high):
             worst = values.ravel()[np.argmax(np.abs(values))]
             raise SpecError(
@@ -169,7 +174,7 @@ class Loihi:
 
     def scale(self, a: Array, gain: float) -> Array:
         """`a 2^n` for a gain of 2^n, as a shift (floor). Raises `SpecError` for any other gain."""
-        return shifted(a, exponent_of(gain, "a gain (network.lam, network.beta)"))
+        return shifted(a, exponent_of(gain, "a gain (method.lam, method.beta)"))
 
     def integrate(self, v_mem: Array, drive: Array, tau_steps: float) -> Array:
         """`v keep + drive take` with `take = rint(2^12 / tau)`, `keep = 2^12 - take`; saturates."""

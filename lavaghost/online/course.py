@@ -12,7 +12,7 @@ where the errors are those of the end of the free phase, the rates r_k and g_k t
 `y_{k+1}` makes a ghost follow the weights that it stands for. Everything waits for the end of the trial, since a
 weight that moves between the phases adds a drift that eta_k amplifies (docs/theory.md).
 
-These functions are pure and know no engine: `learn` serves the stepped engine and the fused Lava model, and a
+These functions are pure and know no engine: `apply_trial` serves the stepped engine and the fused Lava model, and a
 Lava cell calls `Course.signal` for its own layer. A change is rounded in one way only, `W + y * r`, in the order
 of Lava's learning engine, so all of them agree to the last bit.
 """
@@ -23,17 +23,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.base.errors import SpecError
+from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Decay
 from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Local, Trial
 from lavaghost.engines.stepped import Stepped
+from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.ghost.plasticity import OnlineGhosts
-from lavaghost.methods.ghost.rules import RULES, Rule
+from lavaghost.methods.ghost.rules import Rule
+from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import learning_rate
-from lavaghost.net.spec import Learning, Network, check_together
+from lavaghost.methods.registry import check_together
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -46,7 +49,7 @@ class Course:
     ghosts     steps of learned ghosts; None for ghosts that do not learn
     """
 
-    network: Network
+    graph: Graph
     rule: Rule
     eta: float
     decay: Decay
@@ -59,13 +62,13 @@ class Course:
         if trial < self.pretrain:
             return 0.0
         progress = (trial - self.pretrain) / self.samples
-        return learning_rate(self.eta, self.decay, progress) * restoring_gain(self.network, k)
+        return learning_rate(self.eta, self.decay, progress) * restoring_gain(self.graph, k)
 
     def signal(self, k: int, trial: int, local: Local) -> Array:
         """y_k, `(1, n_k)`: the postsynaptic factor of layer k, with its step."""
         return self.rule.post(local) * self.step(k, trial)
 
-    # ---- what a cell makes of it, in the words that `integer_online.IntegerCourse` has too
+    # ---- what a cell makes of it, in the words that `integers.integer_course.IntegerCourse` has too
 
     two_parts = False
     """Whether a signal that is sent ahead of a synapse goes in two steps."""
@@ -115,40 +118,35 @@ class Course:
 
 
 def course(
-    network: Network,
-    learning: Learning,
-    samples: int,
-    *,
-    rule: Rule | None = None,
-    ghosts: OnlineGhosts | None = None,
+    graph: Graph, method: Method, learning: Learning, samples: int, *, ghosts: OnlineGhosts | None = None
 ) -> Course:
-    """The course of `samples` trials that `learning` describes; `rule` stands for the one that it names.
+    """The course of `samples` trials that `method` and `learning` describe.
 
-    Learned ghosts need their steps, `ghosts`, and are pre-trained for `learning.ghosts.pretrain_batches` trials.
+    Learned ghosts need their steps, `ghosts`, and are pre-trained for as many trials as the method has batches for it.
     Raises `SpecError` for what cannot be learned one sample at a time.
     """
-    check_together(network, learning)
-    check_depth(network, learning)
-    wanted = {"method": "ghost", "batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
+    check_together(method, graph, learning)
+    check_depth(graph, method, learning)
+    rule = getattr(method, "local_rule", None)
+    faults = []
+    if not isinstance(rule, Rule):
+        faults.append(
+            f"method {method.name!r} has no local rule, which each cell learns by; use method 'ghost'"
+        )
+    wanted = {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
     wrong = [f"{name} {getattr(learning, name)}" for name, v in wanted.items() if getattr(learning, name) != v]
     if wrong:
-        raise SpecError(
+        faults.append(
             f"online learning has one sample at a time and no memory of earlier ones, and learning has "
             f"{', '.join(wrong)}; use {', '.join(f'{name} {value}' for name, value in wanted.items())}"
         )
-    learned = network.mechanism == "learned"
-    if learned != (ghosts is not None):
-        raise SpecError(
-            f"ghosts of mechanism {network.mechanism!r} {'need' if learned else 'do not learn and take no'} "
-            "steps (OnlineGhosts)"
-        )
-    pretrain = learning.ghosts.pretrain_batches if learned else 0
-    found = rule or RULES[learning.rule]
-    if found.needs_prediction and network.mechanism == "online":
-        raise SpecError(
-            f"rule {found.name!r} needs ghosts that predict; use mechanism 'duplicate' or 'learned'"
-        )
-    return Course(network, found, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts)
+    if graph.ghosts_learn != (ghosts is not None):
+        does = "ghosts that learn need" if graph.ghosts_learn else "ghosts that do not learn take no"
+        faults.append(f"{does} steps (OnlineGhosts)")
+    if faults or not isinstance(rule, Rule):
+        raise SpecError(join_faults(faults))
+    pretrain = method.pretrain_batches(graph)
+    return Course(graph, rule, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts)
 
 
 class Change(NamedTuple):
@@ -161,7 +159,7 @@ class Change(NamedTuple):
 
 def changes(course: Course, index: int, trial: Trial) -> list[Change]:
     """What the end of `trial`, number `index` of its course and of one sample, changes: `(n_post,)`, `(n_pre,)`."""
-    depth = course.network.depth
+    depth = course.graph.depth
     signals = [course.signal(k, index, trial.local(k))[0] for k in range(1, depth + 1)]
     found = []
     for k, (y, r) in enumerate(zip(signals, trial.pre, strict=True), start=1):
@@ -179,7 +177,7 @@ def changes(course: Course, index: int, trial: Trial) -> list[Change]:
     return found
 
 
-def learn(course: Course, index: int, trial: Trial, params: Parameters) -> None:
+def apply_trial(course: Course, index: int, trial: Trial, params: Parameters) -> None:
     """Apply the changes of a finished trial to `params`, in place; float64."""
     arrays = params.named()
     for name, post, pre in changes(course, index, trial):
@@ -197,9 +195,9 @@ def online_epoch(
     `first` is the number of the first one's trial in the course. Returns the number of the next trial. This is the
     reference that the Lava processes equal to the bit.
     """
-    engine = Stepped(course.network)
+    engine = Stepped(course.graph)
     index = first
     for x, target in samples:
-        learn(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
+        apply_trial(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
         index += 1
     return index

@@ -1,1 +1,1 @@
-"""One run, from its description to its result."""
+"""One run: `RunSpec`, the job that it means with its data, the result, pictures."""

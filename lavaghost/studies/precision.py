@@ -22,21 +22,25 @@ from pydantic import Field
 
 from lavaghost.base.errors import SpecError
 from lavaghost.base.files import write_atomic
+from lavaghost.base.names import Rounding
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
-from lavaghost.evaluate.evaluation import integer_form
 from lavaghost.evaluate.quantise import quantize
+from lavaghost.methods.ghost.method import Ghost
 from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.settings import (
     IntegerLearning,
-    Rounding,
+    adjusted,
+    integer_rule,
     suited_fraction,
 )
-from lavaghost.run.config import RunConfig, integer_run
-from lavaghost.train.integer_loop import measure, train_integers
+from lavaghost.run.job import prepared
+from lavaghost.run.spec import RunSpec
+from lavaghost.train.integer_learner import integer_figures
+from lavaghost.train.loop import run as run_loop
 
 COLUMNS: tuple[str, ...] = (
     "weight_bits", "trace_bits", "message_bits", "state_fraction", "rounding", "seed", "accuracy", "cosines",
@@ -106,33 +110,40 @@ def raised(point: Point) -> list[Point]:
     return found
 
 
-def learn(run: RunConfig, data: Dataset, point: Point, stop: Event | None = None) -> dict[str, Any]:
+def learned_point(run: RunSpec, data: Dataset, point: Point, stop: Event | None = None) -> dict[str, Any]:
     """Learning from scratch at one point: a row of figures. It gives up soon after `stop` is set."""
 
     def check(_done: int, _total: int, _row: dict[str, Any] | None) -> None:
         if stop is not None and stop.is_set():
             raise CancelledError
 
-    widths = point.having(suited_fraction(run.network))
-    network, learning = integer_run(run, data, widths)
-    seed = learning.seed + point.seed
-    learning = learning.model_copy(update={"rounding": point.rounding, "seed": seed})
-    done = train_integers(network, learning, data, widths=widths, report=check)
+    graph = run.method.graph(run.network_for(data.n_inputs, data.n_classes))
+    widths = point.having(suited_fraction(graph) if run.state_fraction is None else run.state_fraction)
+    seed = run.learning.seed + point.seed
+    learning = run.learning.model_copy(update={"rounding": point.rounding, "seed": seed})
+    job = prepared(run.model_copy(update={"learning": learning}), data, widths=widths)
+    done = run_loop(job.learner(), report=check)
     return row(widths, point.rounding, seed, done.history[-1] | {"seconds": done.seconds})
 
 
-def held(trained: Model, data: Dataset, point: Point) -> dict[str, Any]:
-    """A saved network at one point: quantised accuracy, and the cosines with which it would go on learning."""
+def held_point(model: Model, data: Dataset, point: Point) -> dict[str, Any]:
+    """A saved network at one point: quantised accuracy, and the cosines with which it would go on learning.
+
+    A network whose own method does not learn in integers would go on with `Ghost()`.
+    """
     start = time.perf_counter()
     widths = point.having(point.widths.state_fraction)
-    found = quantize(trained, data, widths)
-    arith = integer_form(found.trained)
-    physics = {"loss": "squared_error", "lam": 0.125, "beta": 1.0}
-    network = found.trained.network.model_copy(update=physics)
-    rule = "temporal" if network.mechanism == "online" else trained.learning.rule
-    learning = IntegerLearning(rule=rule, rounding=point.rounding, epochs=1)
-    integers = CompiledNetwork(network, arith.formats, arith.widths, found.trained.params, point.seed)
-    figures = measure(integers, learning, data, 0)
+    found = quantize(model, data, widths)
+    method = found.model.method if "loihi" in model.method.needs.arithmetics else Ghost()
+    method = adjusted(method, lam=0.125, beta=1.0)
+    graph = method.graph(found.model.network.model_copy(update={"loss": "squared_error"}))
+    if found.model.integers is None or not graph.all_dense:
+        raise SpecError(
+            "integers learn dense projections alone, so this network could not go on; study another one"
+        )
+    integers = CompiledNetwork(graph, found.model.integers, point.seed)
+    learning = IntegerLearning(rounding=point.rounding, epochs=1)
+    figures = integer_figures(integers, integer_rule(method), learning, data, 0)
     figures |= {"accuracy": found.accuracy, "seconds": time.perf_counter() - start}
     return row(widths, point.rounding, point.seed, figures)
 
@@ -145,7 +156,7 @@ def row(widths: LoihiWidths, rounding: Rounding, seed: int, figures: dict[str, A
 
 
 def run_study(
-    subject: RunConfig | Model,
+    subject: RunSpec | Model,
     dataset: str,
     study: Study,
     jobs: int | None = None,
@@ -156,7 +167,7 @@ def run_study(
 
 
 def run_points(
-    subject: RunConfig | Model,
+    subject: RunSpec | Model,
     dataset: str,
     todo: Sequence[Point],
     jobs: int | None,
@@ -180,7 +191,7 @@ def run_points(
 
 
 def raise_alone(
-    subject: RunConfig | Model,
+    subject: RunSpec | Model,
     dataset: str,
     study: Study,
     rows: Sequence[dict[str, Any]],
@@ -223,18 +234,26 @@ def _setting(r: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(r[name] for name in RAISED), r["rounding"])
 
 
-def _one(subject: RunConfig | Model, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:
+def _one(subject: RunSpec | Model, data: Dataset, point: Point, stop: Event) -> dict[str, Any]:
     if isinstance(subject, Model):
-        return held(replace(subject, record={}), data, point)
-    return learn(subject, data, point, stop)
+        return held_point(replace(subject, record={}), data, point)
+    return learned_point(subject, data, point, stop)
 
 
-def with_data(subject: RunConfig | Model, dataset: str) -> tuple[RunConfig | Model, Dataset]:
+def with_data(subject: RunSpec | Model, dataset: str) -> tuple[RunSpec | Model, Dataset]:
     """The subject and its data set, brought together. Raises `DataError` or `SpecError` before anything runs."""
     data = load(dataset)
     warn_of(data)
     if isinstance(subject, Model):
         return unsigned_for(subject, scaled_for(subject, data))
+    if not isinstance(subject.learning, IntegerLearning) or subject.learning.engine != "stepped":
+        raise SpecError(
+            "a precision study learns with arithmetic loihi and engine stepped; name these in learning"
+        )
+    if subject.hardware is not None:
+        raise SpecError(
+            f"hardware is {subject.hardware}, and a precision study tries widths of its own; leave it out"
+        )
     return subject, for_training(unsigned(data))
 
 

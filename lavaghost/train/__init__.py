@@ -1,1 +1,3 @@
-"""The loop over epochs."""
+"""The one training loop, the order of samples, checkpoints, diagnostics of the live method; learners in float and
+in integers.
+"""

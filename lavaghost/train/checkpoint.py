@@ -1,7 +1,8 @@
 """Checkpoints of a training run: one safetensors file, replaced atomically at the end of every epoch.
 
 Everything that the rest of a run depends on is in it: the tensors of what learns (weights, velocities, a method's own
-state), the epoch, the history, and the configuration that they belong to. Random streams are functions of seed and epoch, so they need no state.
+state), the epoch, the history, and the configuration that they belong to. Random streams are functions of seed and
+epoch, so they need no state.
 """
 
 import hashlib

@@ -40,7 +40,7 @@ def multiplied(graph: Graph, params: Parameters, factors: Mapping[str, Factors])
 
 
 def backprop_gradient(graph: Graph, params: Parameters, x: Array, target: Array) -> list[Array]:
-    """The negative gradient of the loss by the chain rule, per weight layer; the reference unless a method has its own."""
+    """The negative gradient of the loss by the chain rule, per weight layer: the usual reference."""
     method = Backprop()
     work = method.prepare(graph, Learning(batch_size=len(x)))
     changes, _ = method.update(work, params, {}, Batch(x, target, Moment(0, PROBE_EPOCH, 0), "probe"))

@@ -91,7 +91,7 @@ class FloatLearner:
         return bool(changes.factors)
 
     def _batches(self) -> Any:
-        """While batches are computed: threads by their size. Numbers may leave the finite range, which `measure` finds."""
+        """Threads by the size of batches. Numbers may leave the finite range, which `measure` finds."""
         return _Quiet(self.graph, self.learning.batch_size)
 
     def measure(self, epoch: int) -> dict[str, Any]:
@@ -131,6 +131,13 @@ class FloatLearner:
     def result(self) -> tuple[Parameters, State]:
         """See `Learner`."""
         return self.params, self.state
+
+    def record(self) -> dict[str, Array]:
+        """See `Learner`; nothing."""
+        return {}
+
+    def close(self) -> None:
+        """See `Learner`; nothing was started."""
 
 
 class _Quiet:

@@ -58,9 +58,17 @@ class Learner(Protocol):
         """The network's numbers, and the state of its method."""
         ...
 
+    def record(self) -> Mapping[str, Array]:
+        """What was recorded of single layers, by name; nothing where nothing was wanted."""
+        ...
+
+    def close(self) -> None:
+        """End what it started; twice is harmless."""
+        ...
+
 
 class Trained(NamedTuple):
-    """The outcome of a run: numbers, the method's state, and one row of figures per epoch (row 0 is before training)."""
+    """The outcome of a run: numbers, the method's state, one row of figures per epoch (row 0 is before training)."""
 
     numbers: Parameters | Integers
     state: Mapping[str, Array]

@@ -12,7 +12,7 @@ from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_f
 from lavaghost.exporters import Expected, Exporter, Outputs, find, sidecar
 from lavaghost.exporters.floats import raw_samples
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Network
+from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.verify import runtimes
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from lavaghost.base.errors import ExportError, MissingError, join_faults
 from lavaghost.exporters import Exporter, Outputs
-from lavaghost.net.spec import Network
+from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
 
 FOLDER = Path(__file__).with_name("programs")

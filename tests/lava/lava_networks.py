@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from lava_leaks import HANGING_S
+from networks import ghost_graph
 
 from lavaghost.dynamics import Parameters, State, initial_parameters
 from lavaghost.lava.phases import Clock
@@ -13,9 +14,11 @@ from lavaghost.lava.processes.ghost.ghost_network import ghost_network
 from lavaghost.lava.processes.io.sources import TeachingSource
 from lavaghost.lava.quiet import quiet
 from lavaghost.lava.session import Session, configuration
-from lavaghost.methods.ghost.plasticity import OnlineGhosts
-from lavaghost.methods.ghost.rules import Rule
-from lavaghost.net.spec import Learning, Network, Plasticity, Schedule
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts
+from lavaghost.methods.learning import Learning
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Schedule
 from lavaghost.online.course import Course, course
 
 PAIRS = [
@@ -39,41 +42,41 @@ SAMPLES = np.random.default_rng(0).random((4, 12))
 TARGETS = np.eye(4)[[2, 0, 3, 1]]
 
 
-def network(hidden: int = 1, **fields: Any) -> Network:
+def network(hidden: int = 1, **fields: Any) -> Graph:
     layers = (12, 9, 7, 8)[: hidden + 1]
     schedule = Schedule(t_free_steps=4, t_nudge_steps=3, tau_steps=2, tau_ghost_steps=1.25)
-    return Network(
+    return ghost_graph(
         **{"layers": (*layers, 4), "schedule": schedule, "lam": 0.25, "beta": 0.5, "saturation": 0.8, **fields}
     )
 
 
-def parameters(net: Network, seed: int = 1) -> Parameters:
+def parameters(net: Graph, seed: int = 1) -> Parameters:
     """Larger than usual, with biases, so that rates saturate and ghosts do not cancel."""
     draw = np.random.default_rng(seed)
     params = initial_parameters(net, seed, np.float64)
     return Parameters(*(tuple(2 * a + 0.1 * draw.standard_normal(a.shape) for a in group) for group in params))
 
 
-def plan(net: Network, rule: Any, eta: float = 2.0**-6, pretrain: int = 1, **fields: Any) -> Course:
+def plan(net: Graph, rule: Any, eta: float = 2.0**-6, pretrain: int = 1, **fields: Any) -> Course:
     """A course of three samples, after `pretrain` for ghosts that learn; `rule` by name or as an object."""
-    own: Any = rule if isinstance(rule, Rule) else None
-    named: Any = "temporal" if own else rule
-    learning = Learning(
-        rule=named,
-        batch_size=1,
-        momentum=0.0,
-        weight_decay=0.0,
-        eta=eta,
-        ghosts=Plasticity(pretrain_batches=pretrain),
-        **fields,
+    learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, eta=eta, **fields)
+    mechanism = "learned" if net.ghosts_learn else "online" if net.replicates else "duplicate"
+    method = Ghost(
+        mechanism=mechanism,
+        rule=rule,
+        feedback="tied" if net.tied else "random",
+        lam=net.lam,
+        beta=net.beta,
+        schedule=net.schedule,
+        plasticity=GhostSteps(pretrain_batches=pretrain),
     )
-    ghosts = OnlineGhosts(2.0**-5, 2.0**-6) if net.mechanism == "learned" else None
-    return course(net, learning, 3, rule=own, ghosts=ghosts)
+    assert method.graph(net.network) == net
+    return course(method, net, learning, 3, ghosts=OnlineGhosts(2.0**-5, 2.0**-6) if net.ghosts_learn else None)
 
 
 @contextmanager
 def taught(
-    net: Network,
+    net: Graph,
     params: Parameters,
     course: Course | None,
     model: str,

@@ -111,13 +111,15 @@ HOST = """
     import sys
     from pathlib import Path
     from lavaghost.datasets import load
-    from lavaghost.lava import learn as train
-    from lavaghost.net.spec import Learning, Network, Schedule
-    net = Network(layers=(64, 8, 10), schedule=Schedule(t_free_steps=3, t_nudge_steps=2))
+    from lavaghost.lava.learner import train_on_lava
+    from lavaghost.methods.ghost.method import Ghost
+    from lavaghost.methods.learning import Learning
+    from lavaghost.net.network import Network, Schedule
+    method = Ghost(schedule=Schedule(t_free_steps=3, t_nudge_steps=2))
     learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, epochs=1000)
     try:
-        train(net, learning, load("digits"), model=sys.argv[1], limit=8, looks=0, diagnostics=False,
-              out=Path(sys.argv[2]), report=lambda *at: print(*at, flush=True))
+        train_on_lava(Network(layers=(64, 8, 10)), method, learning, load("digits"), processes=sys.argv[1], limit=8,
+                      looks=0, diagnostics=False, out=Path(sys.argv[2]), report=lambda *at: print(*at, flush=True))
     except KeyboardInterrupt:
         sys.exit(130)
 """

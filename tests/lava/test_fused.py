@@ -6,28 +6,30 @@ from typing import Any
 import numpy as np
 import pytest
 from lava_leaks import HANGING_S
+from networks import ghost_graph
 
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava import LavaRun, evaluate
-from lavaghost.lava.processes.ghost.ghost_network import CLASSES, MAX_HIDDEN, ghost_network
+from lavaghost.lava import LavaRun, run_lava
+from lavaghost.lava.processes.ghost.ghost_network import CLASSES, Has, ghost_network
 from lavaghost.lava.processes.io.sources import SampleSource
 from lavaghost.lava.quiet import quiet
 from lavaghost.lava.session import Session
-from lavaghost.net.spec import Network, Schedule
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Schedule
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 SAMPLES = np.random.default_rng(0).random((5, 12)).astype(np.float32)
 
 
-def network(hidden: int = 2, **fields) -> Network:
+def network(hidden: int = 2, **fields) -> Graph:
     layers = (12, 9, 7, 8)[: hidden + 1]
     schedule = Schedule(t_free_steps=9, t_nudge_steps=1, tau_steps=2.5, tau_ghost_steps=1.5)
-    return Network(**{"layers": (*layers, 4), "schedule": schedule, "lam": 0.3, **fields})
+    return ghost_graph(**{"layers": (*layers, 4), "schedule": schedule, "lam": 0.3, **fields})
 
 
-def parameters(net: Network, seed: int = 1) -> Parameters:
+def parameters(net: Graph, seed: int = 1) -> Parameters:
     """Larger than usual, with biases, so that rates saturate and ghosts do not cancel."""
     draw = np.random.default_rng(seed)
     params = initial_parameters(net, seed)
@@ -39,7 +41,7 @@ def parameters(net: Network, seed: int = 1) -> Parameters:
     )
 
 
-def stepped(net: Network, params: Parameters, samples: np.ndarray = SAMPLES) -> np.ndarray:
+def stepped(net: Graph, params: Parameters, samples: np.ndarray = SAMPLES) -> np.ndarray:
     engine = Stepped(net)
     return np.concatenate([engine.output(params, x[np.newaxis]) for x in samples])
 
@@ -77,10 +79,10 @@ def test_outputs_and_membranes_equal_the_stepped_engine(mechanism, feedback, hid
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
-def test_evaluate_equals_the_stepped_engine(mechanism):
+def test_a_run_equals_the_stepped_engine(mechanism):
     net = network(3, mechanism=mechanism)
     params = parameters(net)
-    run = evaluate(net, params, SAMPLES)
+    run = run_lava(net, params, SAMPLES)
     assert isinstance(run, LavaRun)
     assert run.output.dtype == np.float64
     assert run.steps == len(SAMPLES) * 9
@@ -92,7 +94,7 @@ def test_trials_are_independent():
     params = parameters(net)
     order = np.array([3, 0, 0, 4, 2, 1])
     np.testing.assert_array_equal(
-        evaluate(net, params, SAMPLES[order]).output, evaluate(net, params, SAMPLES).output[order]
+        run_lava(net, params, SAMPLES[order]).output, run_lava(net, params, SAMPLES).output[order]
     )
 
 
@@ -123,10 +125,10 @@ def test_vars_show_the_connections_and_can_be_set():
 
 
 def test_every_depth_that_the_description_allows_has_a_class():
-    deepest = Network(layers=(1,) * 64)
+    deepest = ghost_graph(layers=(1,) * 64)
     with quiet():
         process: Any = ghost_network(deepest, initial_parameters(deepest, 0))
-    assert type(process) is CLASSES[MAX_HIDDEN, False]
+    assert type(process) is CLASSES[62, Has(feedback=True, ghosts=True, predicting=True)]
     with Session(process) as session:  # nothing is connected: the input is zero
         session.run(3, timeout_s=HANGING_S)
         np.testing.assert_array_equal(session.get(process.vars.v_mem63), [0.0])

@@ -6,25 +6,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import parts
 
 from lavaghost.base.errors import DivergedError, LavaError, SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.lava import evaluate
-from lavaghost.lava.learn import train
-from lavaghost.methods.ghost.plasticity import OnlineGhosts
-from lavaghost.net.spec import Learning, Network, Plasticity, Schedule
+from lavaghost.lava import run_lava
+from lavaghost.lava.learner import train_on_lava
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Network, Schedule
 from lavaghost.online.course import course, online_epoch
 from lavaghost.run.plots import layer_record
-from lavaghost.train import loop as training
+from lavaghost.train.float_learner import FloatLearner
+from lavaghost.train.loop import Trained, run
+from lavaghost.train.order import shuffled
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 SHORT = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
 
 
-def network(**fields: Any) -> Network:
-    return Network(**{"layers": (64, 32, 10), "lam": 0.25, "beta": 0.5, "schedule": SHORT, **fields})
+def network(**fields: Any) -> tuple[Network, Ghost]:
+    return parts(**{"layers": (64, 32, 10), "rule": "prediction", "lam": 0.25, "beta": 0.5, "schedule": SHORT, **fields})
+
+
+def train(net: tuple[Network, Method], learning: Learning, data: Dataset, **options: Any) -> Trained:
+    return train_on_lava(*net, learning, data, **options)
 
 
 def online(**fields: Any) -> Learning:
@@ -32,14 +43,15 @@ def online(**fields: Any) -> Learning:
     return Learning(**{**settings, **fields})
 
 
-def reference(net: Network, learning: Learning, digits: Dataset, limit: int, ghosts=None) -> Parameters:
+def reference(net: tuple[Network, Ghost], learning: Learning, digits: Dataset, limit: int, ghosts=None) -> Parameters:
     """What the stepped engine makes of the first `limit` samples of each epoch."""
-    params = initial_parameters(net, learning.seed, np.float64)
-    plan = course(net, learning, limit * learning.epochs, ghosts=ghosts)
+    graph = net[1].graph(net[0])
+    params = initial_parameters(graph, learning.seed, np.float64)
+    plan = course(net[1], graph, learning, limit * learning.epochs, ghosts=ghosts)
     index = 0
     epochs = [(2**32, plan.pretrain)] if plan.pretrain else []
     for epoch, count in epochs + [(epoch, limit) for epoch in range(learning.epochs)]:
-        samples = ((x[0], y[0]) for x, y in training.shuffled(digits, 1, learning.seed, epoch))
+        samples = ((x[0], y[0]) for x, y in shuffled(digits, 1, learning.seed, epoch))
         index = online_epoch(plan, params, itertools.islice(samples, count), index)
     return params
 
@@ -57,7 +69,7 @@ def test_two_hundred_samples_in_both_models(digits, tmp_path: Path):
             net,
             learning,
             digits,
-            model=model,
+            processes=model,
             limit=200,
             looks=3,
             out=tmp_path / model,
@@ -87,14 +99,15 @@ def test_two_hundred_samples_in_both_models(digits, tmp_path: Path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
     # and inference with what was learned
-    outputs = [evaluate(net, expected, digits.x_test[:20], model=m).output for m in ("fused", "decomposed")]
+    graph = net[1].graph(net[0])
+    outputs = [run_lava(graph, expected, digits.x_test[:20], model=m).output for m in ("fused", "decomposed")]
     np.testing.assert_array_equal(outputs[0], outputs[1])
 
 
 def test_digits_are_learned_as_well_as_at_equilibrium(digits):
     net, learning = network(), online(epochs=2)
     lava = train(net, learning, digits, looks=0).history[-1]
-    equilibrium = training.train(net, learning, digits).history[-1]
+    equilibrium = run(FloatLearner(*net, learning, digits)).history[-1]
     assert lava["accuracy"] > equilibrium["accuracy"] - 0.01
     assert lava["accuracy"] > 0.9
     assert min(lava["cosines"]) > 0.98
@@ -102,8 +115,10 @@ def test_digits_are_learned_as_well_as_at_equilibrium(digits):
 
 
 def test_learned_ghosts_pretrain_and_then_follow(digits):
-    net = network(mechanism="learned", feedback="random")
-    learning = online(rule="temporal", ghosts=Plasticity(pretrain_batches=10))
+    net = network(
+        mechanism="learned", feedback="random", rule="temporal", plasticity=GhostSteps(pretrain_batches=10)
+    )
+    learning = online()
     ghosts = OnlineGhosts(2.0**-7, 2.0**-8)
     progress: list[tuple[int, int]] = []
     run = train(
@@ -156,13 +171,17 @@ def test_time_out(digits):
 @pytest.mark.parametrize(
     ("fields", "options", "text"),
     [
-        ({"batch_size": 50, "momentum": 0.9}, {}, r"batch_size 50, momentum 0\.9; use method ghost, batch"),
-        ({"method": "backprop"}, {}, "learning has method backprop"),
-        ({}, {"model": "both"}, "Lava model 'both' is unknown; use fused or decomposed"),
+        ({"batch_size": 50, "momentum": 0.9}, {}, r"batch_size 50, momentum 0\.9; use batch"),
+        ({}, {"processes": "both"}, "Lava model 'both' is unknown; use fused or decomposed"),
         ({}, {"record": (3,)}, r"record \[3\]: the network has layers 1 to 2"),
-        ({}, {"ghosts": OnlineGhosts(0.1, 0.1)}, "mechanism 'duplicate' do not learn and take no steps"),
+        ({}, {"ghosts": OnlineGhosts(0.1, 0.1)}, "ghosts of this network do not learn and take no steps"),
     ],
 )
 def test_what_does_not_go_together_is_refused(fields, options, text, digits):
     with pytest.raises(SpecError, match=text):
         train(network(), online(**fields), digits, limit=4, **options)
+
+
+def test_a_method_without_ghosts_is_refused(digits):
+    with pytest.raises(SpecError, match="method 'backprop' has no processes or equations for engine 'lava'"):
+        train((network()[0], Backprop()), online(), digits, limit=4)

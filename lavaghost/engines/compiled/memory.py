@@ -28,6 +28,8 @@ class Mantissas(NamedTuple):
     w       W_1^T (n_0, n_1), so that a silent input skips a row; then W_2..W_L, (n_k, n_{k-1})
     back, g, inhibit   B_k^T, G_k, I_k^T, all (n_{k+1}, n_k): tied feedback and duplicate ghosts are the arrays of w
     bias, ghost_bias   bias synapses of W_k, (1, n_k), and of G_k, (1, n_{k+1})
+
+    Groups of what a graph does not have are empty.
     """
 
     w: Arrays

@@ -1,6 +1,6 @@
 """Compiled loops for one sample in integers: `dynamics.network_step` with `loihi.Loihi`.
 
-These functions define nothing. `dynamics` with `Loihi`, and `learning.integer.updated`, are the definitions; the
+These functions define nothing. `dynamics` with `Loihi`, and `online.integers.update.updated`, are the definitions; the
 tests hold every state of every step, and every weight, equal to theirs. What is gained: no Python per step,
 silent inputs are skipped, and a phase ends once nothing has changed in a step, since then nothing ever will.
 
@@ -43,6 +43,7 @@ class Shifts(NamedTuple):
     take, take_ghost, decay   decay constants and their bits
     r_max, limit              upper bound of a hidden rate and of a state, in states
     sent, sent_output         largest messages of hidden and output units
+    feedback, ghosts          whether hidden layers get any, and whether ghosts cancel it
     online                    whether ghosts replicate their feedback
     """
 
@@ -61,6 +62,8 @@ class Shifts(NamedTuple):
     limit: int
     sent: int
     sent_output: int
+    feedback: bool
+    ghosts: bool
     online: bool
 
 
@@ -157,10 +160,11 @@ def reset(m, x, s):  # type: ignore[no-untyped-def]
     for k in range(depth):
         for group in (U, DRIVE, P):
             zero(states(m, group, k))
-    for k in range(depth - 1):
-        zero(membranes(m, V, k, s))
+    for k in range(depth - 1 if s.feedback else 0):
         for group in (FB, INH):
             zero(states(m, group, k))
+    for k in range(depth - 1 if s.ghosts else 0):
+        zero(membranes(m, V, k, s))
         for group in (GD, PG):
             zero(above(m, group, k))
     drive = part(m.z, m.at_z[DRIVE, 0], m.n[1])
@@ -194,10 +198,10 @@ def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
 def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
     """`network_step`; returns whether any membrane changed."""
     depth = len(m.n) - 1
-    changed = _ghosts(m, nudged, s)
+    changed = _ghosts(m, nudged, s) if s.ghosts else False
     for k in range(depth):
         u, drive, b = states(m, U, k), states(m, DRIVE, k), states(m, B, k)
-        if k < depth - 1:
+        if k < depth - 1 and s.feedback:
             fb, inh = states(m, FB, k), states(m, INH, k)
             for i in range(len(u)):
                 left = shift(np.int64(fb[i]) - inh[i], s.lam)
@@ -207,7 +211,7 @@ def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
         else:
             for i in range(len(u)):
                 current = np.int64(drive[i]) + b[i]
-                if nudged:
+                if nudged and k == depth - 1:
                     current += shift(np.int64(target[i]) - u[i], s.beta)
                 new = integrate(u[i], current, s.take, s.decay, s.limit)
                 changed |= new != u[i]
@@ -237,9 +241,9 @@ def _send(m, s):  # type: ignore[no-untyped-def]
         _message(states(m, U, k), k, s, states(m, P, k))
     for k in range(1, depth):
         dot_rows(mantissas(m, W, k), states(m, P, k - 1), s.w[k], states(m, DRIVE, k))
-    for k in range(depth - 1):
+    for k in range(depth - 1 if s.feedback else 0):
         axpy_rows(mantissas(m, BACK, k), states(m, P, k + 1), s.fb[k], states(m, FB, k))
-        if not s.online:
+        if s.ghosts and not s.online:
             _message(membranes(m, V, k, s), k + 1, s, above(m, PG, k))
             dot_rows(mantissas(m, G, k), states(m, P, k), s.g[k], above(m, GD, k))
             axpy_rows(mantissas(m, INHIBIT, k), above(m, PG, k), s.i[k], states(m, INH, k))
@@ -251,8 +255,9 @@ def keep_free(m, s):  # type: ignore[no-untyped-def]
     depth = len(m.n) - 1
     for k in range(depth):
         copy(states(m, U, k), states(m, U_FREE, k))
-    for k in range(depth - 1):
+    for k in range(depth - 1 if s.ghosts else 0):
         copy(membranes(m, V, k, s), membranes(m, V_FREE, k, s))
+    for k in range(depth - 1 if s.feedback else 0):
         fb, inh, left = states(m, FB, k), states(m, INH, k), states(m, LEFT, k)
         for i in range(len(left)):
             left[i] = fb[i] - inh[i]

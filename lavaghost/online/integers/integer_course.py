@@ -1,7 +1,7 @@
-"""Online learning in integers as each cell knows it: the counterpart of `learning.online.Course`.
+"""Online learning in integers as each cell knows it: the counterpart of `online.course.Course`.
 
 A cell has states in full resolution, and makes of them, at the end of a trial, the traces that its synapses learn
-from. All numbers are those of the compiled loops (`learning.integer_kernels`), to the bit; the random ones are
+from. All numbers are those of the compiled loops (`online.integers.kernels`), to the bit; the random ones are
 functions of seed, stream, sample and index.
 
 A trace x1 has no sign. A feedback connection that mirrors what W_{k+1} learns has the signed error y_{k+1} before it
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lavaghost.engines import Local
-from lavaghost.methods.ghost.rules import RULES
-from lavaghost.net.spec import Network
+from lavaghost.methods.ghost.rules import Rule
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.widths import Formats, LoihiWidths
 from lavaghost.online.course import Course
@@ -66,7 +66,8 @@ class IntegerCourse:
     Raises `SpecError` for what integers cannot learn.
     """
 
-    network: Network
+    graph: Graph
+    rule: Rule
     learning: IntegerLearning
     formats: Formats
     widths: LoihiWidths
@@ -81,7 +82,7 @@ class IntegerCourse:
         return 0.5 * self.learning.mantissa * 2.0**self.learning.exponent
 
     def __post_init__(self) -> None:
-        check_integer(self.network, self.learning, self.formats, self.widths)
+        check_integer(self.graph, self.rule, self.learning, self.formats, self.widths)
 
     @property
     def pretrain(self) -> int:
@@ -91,7 +92,7 @@ class IntegerCourse:
     @property
     def ghosts_learn(self) -> bool:
         """Whether ghosts have weights of their own."""
-        return self.network.mechanism == "learned"
+        return self.graph.ghosts_learn
 
     def lesson(self, trial: int) -> Lesson:
         """What `trial` (from 0) teaches."""
@@ -105,7 +106,7 @@ class IntegerCourse:
     def signal(self, k: int, trial: int, local: Local) -> Array:
         """y_k: the rule's error of layer k (from 1) as a trace; 0 while only ghosts learn."""
         lesson = self.lesson(trial)
-        error = RULES[self.learning.rule].post(local)
+        error = self.rule.post(local)
         if not lesson.network:
             return np.zeros_like(error)
         return self._trace(error, "error", ERROR, k, lesson)
@@ -158,7 +159,7 @@ class IntegerCourse:
         lesson = self.lesson(trial)
         if not lesson.network:
             return bias
-        slot = self.network.depth + k - 1
+        slot = self.graph.depth + k - 1
         return self._bias(k, bias, [y[0]], self.rounding(slot, BIAS + k - 1, lesson.sample, (len(bias), 1)))
 
     def ghost_bias(self, k: int, trial: int, bias: Array, signals: tuple[Array, Array | None]) -> Array:
@@ -166,15 +167,15 @@ class IntegerCourse:
         own, follow = signals
         if follow is None:
             return self.bias(k + 1, trial, bias, own)
-        sample, slot = self.lesson(trial).sample, 3 * self.network.depth + k - 1
+        sample, slot = self.lesson(trial).sample, 3 * self.graph.depth + k - 1
         q = self.rounding(slot, GHOST_BIAS + k - 1, sample, (len(bias), 1))
         return self._bias(k + 1, bias, [own[0], follow[0]], q)
 
     def _bias(self, k: int, bias: Array, y: list[Array], q: Array | int) -> Array:
         left = self.widths.state_fraction - self.formats.weights[k - 1]
         one = np.array([(1 << self.formats.messages[k - 1]) >> 1])
-        rule = rule_of(self.learning, self.widths)
-        return updated((bias.astype(np.int64) >> left)[:, None], one, y, q, rule)[:, 0] << left
+        constants = rule_of(self.learning, self.widths)
+        return updated((bias.astype(np.int64) >> left)[:, None], one, y, q, constants)[:, 0] << left
 
     # ---- random numbers
 
@@ -183,7 +184,7 @@ class IntegerCourse:
 
         Feedback that mirrors W_{k+1} is rounded as W_{k+1}^T is.
         """
-        sample, depth = self.lesson(trial).sample, self.network.depth
+        sample, depth = self.lesson(trial).sample, self.graph.depth
         if group == "feedback":
             q = self.rounding(k, k, sample, (shape[1], shape[0]))
             return q.T if isinstance(q, np.ndarray) else q
@@ -196,12 +197,12 @@ class IntegerCourse:
 
     def rounding(self, slot: int, stream: int, sample: int, shape: tuple[int, ...]) -> Array | int:
         """Numbers of 0..2^bits - 1 for the synapses `(n_post, n_pre)` of one projection; one for all where shared."""
-        rule = rule_of(self.learning, self.widths)
-        bits = rule.unit + rule.step_bits
+        constants = rule_of(self.learning, self.widths)
+        bits = constants.unit + constants.step_bits
         if self.learning.rounding == "nearest":
             return (1 << (bits - 1)) - 1
         if self.learning.rounding == "shared":
-            return int(shared_numbers(self.learning.seed, sample, (1, 5 * self.network.depth), bits)[0, slot])
+            return int(shared_numbers(self.learning.seed, sample, (1, 5 * self.graph.depth), bits)[0, slot])
         n_post, n_pre = shape
         return self._numbers(stream, sample, n_post * n_pre, bits).reshape(n_pre, n_post).T
 
@@ -213,7 +214,7 @@ class IntegerCourse:
 
 @lru_cache(maxsize=16)
 def _shifts(course: IntegerCourse, halvings: int) -> dict[str, Array]:
-    return error_shifts(course.network, course.learning, course.formats, course.widths, halvings)
+    return error_shifts(course.graph, course.learning, course.formats, course.widths, halvings)
 
 
 AnyCourse = Course | IntegerCourse

@@ -1,4 +1,4 @@
-"""Compiled learning in integers, one sample after another; `learning.integer` holds the definitions.
+"""Compiled learning in integers, one sample after another; `online.integers.update` holds the definitions.
 
 A weight's random number is a function of seed, projection, sample and synapse (`mix`), so that a run does not
 depend on the order in which synapses are visited, on layouts, or on where it was interrupted.
@@ -43,7 +43,7 @@ BIAS, GHOST, GHOST_BIAS, INHIBITION = 256, 320, 384, 448
 
 
 class EngineRule(NamedTuple):
-    """Constants of the update of `learning.integer.updated`, shared by all projections.
+    """Constants of the update of `update.updated`, shared by all projections.
 
     top         2^accumulator_bits
     unit        accumulator bits below one mantissa step of 1
@@ -139,7 +139,7 @@ def fill(key, bits, out):  # type: ignore[no-untyped-def]
 
 @inner
 def changed(w, x1, y, y_b, q, r):  # type: ignore[no-untyped-def]
-    """`learning.integer.updated`, of one weight; the second product is `x1 y_b`."""
+    """`update.updated`, of one weight; the second product is `x1 y_b`."""
     low, high = -r.top - 1, r.top - 1
     part = np.int32(min(max(((x1 * y * r.mantissa) >> r.right) << r.left, low), high))
     total = np.int32(min(max((np.int32(w) << r.unit) + part, low), high))
@@ -188,7 +188,7 @@ def learn_columns(w, x1, y, y_b, r, key, shared):  # type: ignore[no-untyped-def
 
 @inner
 def trace_of(messages, limit, out):  # type: ignore[no-untyped-def]
-    """`learning.integer.pre_trace`: half a message, halves to even; a trace has no sign."""
+    """`update.pre_trace`: half a message, halves to even; a trace has no sign."""
     for i in range(len(out)):
         p = max(messages[i], 0)
         out[i] = min((p >> 1) + (1 if p & 3 == 3 else 0), limit)
@@ -196,7 +196,7 @@ def trace_of(messages, limit, out):  # type: ignore[no-untyped-def]
 
 @inner
 def to_trace(error, right, plastic, key, out, at):  # type: ignore[no-untyped-def]
-    """`learning.integer.post_trace`, of one error."""
+    """`update.post_trace`, of one error."""
     if right <= 0:
         y = error << -right
     elif plastic.stochastic:
@@ -208,7 +208,7 @@ def to_trace(error, right, plastic, key, out, at):  # type: ignore[no-untyped-de
 
 
 @inner
-def rate(u, linear, r_max):  # type: ignore[no-untyped-def]
+def held_rate(u, linear, r_max):  # type: ignore[no-untyped-def]
     """`neuron.rate`."""
     return np.int64(u) if linear else min(max(np.int64(u), 0), r_max)
 
@@ -217,9 +217,9 @@ def rate(u, linear, r_max):  # type: ignore[no-untyped-def]
 def rate_error(now, past, ghost, ghost_past, linear, s, right, plastic, key, y):  # type: ignore[no-untyped-def]
     """What rates differ by, less what those of their ghosts do, if there are any, as a trace."""
     for i in range(len(y)):
-        error = rate(now[i], linear, s.r_max) - rate(past[i], linear, s.r_max)
+        error = held_rate(now[i], linear, s.r_max) - held_rate(past[i], linear, s.r_max)
         if len(ghost) > 0:
-            error -= rate(ghost[i], linear, s.r_max) - rate(ghost_past[i], linear, s.r_max)
+            error -= held_rate(ghost[i], linear, s.r_max) - held_rate(ghost_past[i], linear, s.r_max)
         to_trace(error, right, plastic, key, y, i)
 
 
@@ -255,7 +255,7 @@ def learn_bias(synapses, x1, y, y_b, left, r, key, shared, bias):  # type: ignor
 
 
 @inner
-def learn(m, x, plastic, r, seed, sample, shared, network):  # type: ignore[no-untyped-def]
+def learn_trial(m, x, plastic, r, seed, sample, shared, network):  # type: ignore[no-untyped-def]
     """All plasticity of one trial, at its end; `network` is false while only ghosts learn."""
     depth, n, none = len(m.n) - 1, m.n, m.z[:0]
     for k in range(depth):
@@ -322,7 +322,7 @@ def _perform(sources: int):  # type: ignore[no-untyped-def]
                     for i in range(len(y)):
                         saturated += abs(y[i]) == plastic.y_limit
             if trials.learn:
-                learn(m, inputs[t], plastic, r, trials.seed, trials.first + t, shared[t], trials.network)
+                learn_trial(m, inputs[t], plastic, r, trials.seed, trials.first + t, shared[t], trials.network)
             u = states(m, U, depth - 1)
             for i in range(len(u)):
                 out[t, i] = u[i]

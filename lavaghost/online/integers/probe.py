@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lavaghost.methods.ghost.rules import Rule
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.kernels import Plastic
@@ -33,14 +34,16 @@ class Probe(NamedTuple):
     saturated_messages: list[float]
 
 
-def probe(net: CompiledNetwork, learning: IntegerLearning, x: Array, labels: Array, halvings: int) -> Probe:
+def probe(
+    net: CompiledNetwork, rule: Rule, learning: IntegerLearning, x: Array, labels: Array, halvings: int
+) -> Probe:
     """What messages `x (count, n_0)` would teach, both phases under the same weights; see `Probe`."""
-    plastic, states, depth = net.plastic(learning, halvings), net.states, net.network.depth
+    plastic, states, depth = net.plastic(rule, learning, halvings), net.states, net.graph.depth
     limit = (1 << net.widths.trace_bits) - 1
-    goals = net.arith.array(np.eye(net.network.layers[-1])).astype(np.int32)
-    pre = [np.empty((len(x), n)) for n in net.network.layers[:-1]]
-    expected = [np.empty((len(x), n)) for n in net.network.layers[1:]]
-    sampled = [np.empty((len(x), n)) for n in net.network.layers[1:]]
+    goals = net.arith.array(np.eye(net.graph.layers[-1])).astype(np.int32)
+    pre = [np.empty((len(x), n)) for n in net.graph.layers[:-1]]
+    expected = [np.empty((len(x), n)) for n in net.graph.layers[1:]]
+    sampled = [np.empty((len(x), n)) for n in net.graph.layers[1:]]
     whole, left = np.zeros(depth - 1), np.zeros(depth - 1)
     for t in range(len(x)):
         message = x[t].astype(np.int32)
@@ -49,7 +52,7 @@ def probe(net: CompiledNetwork, learning: IntegerLearning, x: Array, labels: Arr
             whole[k] += np.square(states.fb[k].astype(np.float64)).sum()
             left[k] += np.square(states.left[k].astype(np.float64)).sum()
         net.trial(message, goals[labels[t]])
-        net.errors(learning, PROBE_SAMPLE + t, halvings)
+        net.errors(rule, learning, PROBE_SAMPLE + t, halvings)
         for k in range(depth):
             pre[k][t] = pre_trace(message if k == 0 else states.p[k - 1], net.widths)
             sampled[k][t] = states.y[k]
@@ -66,7 +69,7 @@ def probe(net: CompiledNetwork, learning: IntegerLearning, x: Array, labels: Arr
 
 def _error(net: CompiledNetwork, k: int, plastic: Plastic) -> Array:
     """The rule's error of layer k + 1 in the present cells, in states."""
-    cells, linear = net.states, k == net.network.depth - 1
+    cells, linear = net.states, k == net.graph.depth - 1
 
     def change(now: Array, free: Array) -> Array:
         return now - free if linear else np.clip(now, 0, net.shifts.r_max) - np.clip(free, 0, net.shifts.r_max)

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Rounding
-from lavaghost.base.spec import Count, Spec
+from lavaghost.base.spec import Count, Spec, listed
+from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import resolution_faults, steps_needed, time_faults
-from lavaghost.net.spec import Network, Physics
+from lavaghost.methods.ghost.rules import RULES, Rule
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths, exponent_of
 
@@ -36,7 +39,11 @@ class IntegerLearning(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     eta_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
     output_exponent: Annotated[int, Field(ge=-8, le=8)] = 0
-    halve_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.4, 0.65, 0.85)
+    halve_at: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(listed)] = (
+        0.4,
+        0.65,
+        0.85,
+    )
     rounding: Rounding = "independent"
     error_rounding: Literal["stochastic", "nearest"] = "stochastic"
     exact_shift: bool = True
@@ -53,43 +60,41 @@ class IntegerLearning(Spec):
         return sum(epoch >= share * self.epochs for share in self.halve_at)
 
 
-def check_integer(network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> None:
+def integer_rule(method: Method) -> Rule:
+    """The rule that a method learns by in integers. Raises `SpecError` for a method without one that is compiled."""
+    rule = getattr(method, "local_rule", None)
+    if "loihi" not in method.needs.arithmetics or not isinstance(rule, Rule):
+        raise SpecError(
+            f"method {method.name!r} does not learn in integers, which need a local rule; use method 'ghost', or "
+            "arithmetic float"
+        )
+    check_rule(rule)
+    return rule
+
+
+def check_rule(rule: Rule) -> None:
+    """Refuse a rule that is not compiled. Raises `SpecError`."""
+    if RULES.get(rule.name) != rule:
+        raise SpecError(
+            f"rule {rule.name!r} is not compiled for integers, which have {' and '.join(map(repr, RULES))}; use one of "
+            "these, or arithmetic float"
+        )
+
+
+def check_integer(
+    graph: Graph, rule: Rule, learning: IntegerLearning, formats: Formats, widths: LoihiWidths
+) -> None:
     """Refuse, all at once, what integers cannot learn. Raises `SpecError`."""
-    faults = []
-    if network.loss != "squared_error":
-        faults.append("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
-    if network.mechanism == "online" and learning.rule == "prediction":
-        faults.append(
-            "rule 'prediction' needs ghosts that predict, and 'online' ones do not; use rule 'temporal'"
+    check_rule(rule)
+    if graph.relaxation is None or not graph.has_feedback:
+        raise SpecError(
+            "integers learn from a nudge that feedback carries down, and this graph has none; use method 'ghost'"
         )
-    fraction = widths.state_fraction
-    faults += resolution_faults(
-        network, fraction - 1, f"a state has {fraction} fractional bits", power_of_two=True
-    ) + time_faults(network)
-    if len(formats.messages) != network.depth + 1 or len(formats.weights) != network.depth:
-        faults.append(
-            f"formats name {len(formats.messages)} layers, the network has {network.depth + 1}; make them for it"
-        )
-    for k, f in enumerate(formats.messages[:-1]):
-        if (1 << max(0, f)) > widths.message_limit:
-            faults.append(
-                f"layer {k}: a bias unit of rate 1 has the message {1 << f}, above the limit of "
-                f"{widths.message_limit}; use a message fraction of at most {widths.message_bits - 1}"
-            )
-    for k, s in enumerate(formats.weights, start=1):
-        if s > widths.state_fraction:
-            faults.append(
-                f"weights.{k}: fraction {s} is finer than a state's {widths.state_fraction} bits; lower it"
-            )
-    if widths.message_limit // 2 >= 1 << widths.trace_bits:
-        faults.append(
-            f"message_bits {widths.message_bits}: a trace of {widths.trace_bits} bits cannot hold half of the "
-            f"message {widths.message_limit}; use message_bits of at most {widths.trace_bits + 1}"
-        )
-    arith, schedule, n = Loihi(formats, widths), network.schedule, network.layers
+    faults = _network_faults(graph, rule, widths) + _format_faults(graph, formats, widths)
+    arith, schedule, n = Loihi(formats, widths), graph.schedule, graph.layers
     checks: list[Callable[[], object]] = [
-        lambda: exponent_of(network.lam, "network.lam"),
-        lambda: exponent_of(network.beta, "network.beta"),
+        lambda: exponent_of(graph.lam, "method.lam"),
+        lambda: exponent_of(graph.beta, "method.beta"),
         lambda: arith.take(schedule.tau_steps),
         lambda: arith.take(schedule.tau_ghost_steps),
     ]
@@ -107,43 +112,92 @@ def check_integer(network: Network, learning: IntegerLearning, formats: Formats,
         raise SpecError(join_faults(dict.fromkeys(faults)))
 
 
-def suited(network: Network, widths: LoihiWidths = DEFAULT) -> Network:
-    """The network with physics that integers learn well with.
+def _network_faults(graph: Graph, rule: Rule, widths: LoihiWidths) -> list[str]:
+    faults = []
+    if graph.loss != "squared_error":
+        faults.append("network.loss cross_entropy needs a softmax, which integers lack; use squared_error")
+    if rule.needs_prediction and not graph.predicts:
+        faults.append(
+            f"rule {rule.name!r} needs ghosts that predict the layer above, and there are none; use rule 'temporal'"
+        )
+    if not graph.all_dense:
+        kinds = sorted({p.kind for p in graph.projections} - {"dense", "one_to_one"})
+        faults.append(
+            f"kind {', '.join(kinds)}: integers learn dense projections, whose weights are a synapse each; use "
+            "arithmetic float, and quantise what it learned"
+        )
+    if any(p.own and p.plastic for p in graph.along("feedback")):
+        faults.append("feedback that learns is not compiled for integers; use tied or random feedback")
+    fraction = widths.state_fraction
+    why = f"a state has {fraction} fractional bits"
+    return faults + resolution_faults(graph, fraction - 1, why, power_of_two=True) + time_faults(graph)
+
+
+def _format_faults(graph: Graph, formats: Formats, widths: LoihiWidths) -> list[str]:
+    faults = []
+    if len(formats.messages) != graph.depth + 1 or len(formats.weights) != graph.depth:
+        faults.append(
+            f"formats name {len(formats.messages)} layers, the network has {graph.depth + 1}; make them for it"
+        )
+    for k, f in enumerate(formats.messages[:-1]):
+        if (1 << max(0, f)) > widths.message_limit:
+            faults.append(
+                f"layer {k}: a bias unit of rate 1 has the message {1 << f}, above the limit of "
+                f"{widths.message_limit}; use a message fraction of at most {widths.message_bits - 1}"
+            )
+    for k, s in enumerate(formats.weights, start=1):
+        if s > widths.state_fraction:
+            faults.append(
+                f"weights.{k}: fraction {s} is finer than a state's {widths.state_fraction} bits; lower it"
+            )
+    if widths.message_limit // 2 >= 1 << widths.trace_bits:
+        faults.append(
+            f"message_bits {widths.message_bits}: a trace of {widths.trace_bits} bits cannot hold half of the "
+            f"message {widths.message_limit}; use message_bits of at most {widths.trace_bits + 1}"
+        )
+    return faults
+
+
+def suited(network: Network, method: Method, widths: LoihiWidths = DEFAULT) -> tuple[Network, Method]:
+    """Network and method with physics that integers learn well with; what a method has no setting for stays out.
 
     Squared error, since a neuron has no softmax. A hidden rate saturates where its message does, so that errors
     and messages agree. beta = 1 and lam = 1/8 fill many bits with error and keep the loop of feedback and nudge
     stable; with tau = 2 it settles within the schedule. Beyond three hidden layers lam is as much larger as leaves
     an error of 1 three bits in layer 1, and phases as long as they need.
     """
-    depth, tau = network.depth, network.schedule.tau_steps
+    schedule = method.graph(network).schedule
+    depth, tau = network.depth, schedule.tau_steps
     needed = steps_needed(tau, depth) if depth > 4 else 0
     steps = {"t_free_steps": max(24, 2 * needed), "t_nudge_steps": max(12, needed)}
-    schedule = network.schedule.model_copy(update=steps)
     lam = 0.125
     if depth > 4:
         lam = 2.0 ** -min(3, max(0, widths.state_fraction - 3) // (depth - 1))
     saturation = widths.message_limit * 2.0 ** (2 - widths.message_bits)
-    changes = {
-        "loss": "squared_error",
-        "lam": lam,
-        "beta": 1.0,
-        "saturation": saturation,
-        "activation": "relu",
-    }
-    return network.model_copy(update={**changes, "schedule": schedule})
+    physics = {"loss": "squared_error", "saturation": saturation, "activation": "relu"}
+    return network.model_copy(update=physics), adjusted(
+        method, lam=lam, beta=1.0, schedule=schedule.model_copy(update=steps)
+    )
 
 
-def suited_fraction(network: Physics) -> int:
-    """Fractional bits of a state that a mechanism learns well with.
+def adjusted(method: Method, **settings: Any) -> Method:
+    """A method with other settings, of those that it has."""
+    return method.model_copy(
+        update={name: v for name, v in settings.items() if name in type(method).model_fields}
+    )
+
+
+def suited_fraction(graph: Graph) -> int:
+    """Fractional bits of a state that a network learns well with.
 
     Duplicate ghosts cancel to the last bit. What other ghosts leave is cut with each step of the leak, which pulls the
     small changes of the nudged phase one way, unless states have finer units (docs/fixed_point.md).
     """
-    return DEFAULT.state_fraction + (0 if network.mechanism == "duplicate" else 2)
+    return DEFAULT.state_fraction + (2 if graph.has_ghosts and not graph.copies else 0)
 
 
 def default_formats(
-    network: Network, widths: LoihiWidths = DEFAULT, output_range: int = 1, largest_input: float = 1.0
+    graph: Graph, widths: LoihiWidths = DEFAULT, output_range: int = 1, largest_input: float = 1.0
 ) -> Formats:
     """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
 
@@ -151,23 +205,23 @@ def default_formats(
     for what its feedback must resolve. `output_range` doublings leave W_L room to grow. A `largest_input`
     that would saturate (above 1.98 with 8 bits) costs the inputs fractional bits.
     """
-    n, bits = network.layers, widths.message_bits
+    bits = widths.message_bits
     held = bits - 1 if largest_input <= 1 else int(np.floor(np.log2(widths.message_limit / largest_input)))
     messages = (
         min(bits - 1, held),
-        *[bits - 2] * (network.depth - 1),
+        *[bits - 2] * (graph.depth - 1),
         min(widths.output_bits - 6, widths.state_fraction),
     )
     weights = []
-    for k in range(1, network.depth + 1):
-        reach = 3.5 * np.sqrt(2.0 / n[k - 1]) * (2**output_range if k == network.depth else 1)
+    for k in range(1, graph.depth + 1):
+        reach = 3.5 * np.sqrt(2.0 / graph.up[k - 1].fan_in) * (2**output_range if k == graph.depth else 1)
         weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
     hidden = tuple(weights[1:])
-    learned = network.mechanism == "learned"
+    learned, own = graph.ghosts_learn, any(p.own for p in graph.along("feedback"))
     return Formats(
         messages,
         tuple(weights),
-        feedback=hidden if network.feedback == "random" else (),
+        feedback=hidden if own else (),
         ghost_weights=hidden if learned else (),
         ghost_inhibition=hidden if learned else (),
     )

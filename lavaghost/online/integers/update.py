@@ -22,7 +22,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.dynamics.fixed_point import restoring_bits
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.widths import Formats, LoihiWidths
 from lavaghost.online.integers.kernels import EngineRule
@@ -101,7 +101,7 @@ def trace_limit(widths: LoihiWidths, grain: int) -> int:
 
 
 def error_shifts(
-    network: Network, learning: IntegerLearning, formats: Formats, widths: LoihiWidths, halvings: int
+    graph: Graph, learning: IntegerLearning, formats: Formats, widths: LoihiWidths, halvings: int
 ) -> dict[str, Array]:
     """Right shifts from errors to traces, per layer: what makes a step have the size that eta asks for.
 
@@ -117,12 +117,12 @@ def error_shifts(
         return round(f - 1 + widths.state_fraction + engine - s - log2_gain) + grain
 
     eta = learning.eta_exponent - halvings
-    depth, messages = network.depth, formats.messages
+    depth, messages = graph.depth, formats.messages
     error = []
     for k in range(1, depth + 1):
-        gain = eta + restoring_bits(network, k) + (learning.output_exponent if k == depth else 0)
+        gain = eta + restoring_bits(graph, k) + (learning.output_exponent if k == depth else 0)
         error.append(shift(messages[k - 1], formats.weights[k - 1], gain))
-    learned = network.mechanism == "learned"
+    learned = graph.ghosts_learn
     ghost = [
         shift(messages[k], formats.ghost_weights[k - 1] if learned else 0, learning.mu_exponent)
         for k in range(1, depth)
@@ -138,6 +138,6 @@ def error_shifts(
     if worst[0] > 30:
         raise SpecError(
             f"{worst[1]}: a shift by {worst[0]} bits leaves nothing of an error; choose eta near 2^-6, and for "
-            f"{depth} layers a network.lam near 1 (now {network.lam:g})"
+            f"{depth} layers a method.lam near 1 (now {graph.lam:g})"
         )
     return {name: np.array(values, np.int64) for name, values in shifts.items()}

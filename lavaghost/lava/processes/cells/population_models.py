@@ -18,12 +18,12 @@ from lavaghost.lava.phases import Clock, TrialPhase, check_nudge
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,
     HiddenCell,
-    OnlineGhostCell,
     OutputCell,
     RecordSlot,
+    ReplicatingGhostCell,
 )
 from lavaghost.lava.vectors import layer_record
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array
 from lavaghost.online.integers.integer_course import AnyCourse
 
@@ -41,7 +41,7 @@ class CellModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.network: Network = proc_params["network"]
+        self.graph: Graph = proc_params["graph"]
         self.course: AnyCourse | None = proc_params["course"]
         self.arith: Arithmetic = proc_params["arith"]
         self.k: int = proc_params["k"]
@@ -61,7 +61,7 @@ class CellModel(PyLoihiProcessModel):
     def settle(self, v: Array, k: int) -> Array:
         """Take the new membrane `v` and give its rate, by the rate function of layer `k`."""
         self.v, self.v_mem = v, v[0].astype(self.v_mem.dtype, copy=False)
-        return rate(v, self.network, k, self.arith)
+        return rate(v, self.graph, k, self.arith)
 
     def send_signals(self, y1: Array | None = None, y2: Array | None = None, y3: Array | None = None) -> None:
         """What the synapses onto these neurons learn from, 0 unless given."""
@@ -95,7 +95,7 @@ class NeuronModel(CellModel):
     def finish(self, r: Array, phase: TrialPhase) -> None:
         """Send the rates `r`; at the end of a trial, learn."""
         sent = self.arith.message(r, self.k)
-        self.send(self.s_out, r if self.k == self.network.depth else sent)
+        self.send(self.s_out, r if self.k == self.graph.depth else sent)
         predicted = self.arrived(self.a_ghost)  # sent before the ghosts wait for `teach_out`
         if phase.free_end:
             self.free, self.missed = r, self.arith.subtract(r, predicted)
@@ -131,7 +131,7 @@ class NeuronModel(CellModel):
     def _local(self, r: Array, predicted: Array) -> Local:
         """What these neurons have seen of the trial."""
         change = self.arith.subtract(r, self.free)
-        if self.network.mechanism == "online":
+        if not self.graph.predicts:
             return Local(self.free, change, None)
         if self.k == 1:
             return Local(self.free, change, change)
@@ -153,12 +153,14 @@ class HiddenCellModel(NeuronModel):
             feedback = inhibition = self.zero  # what arrives are signals; rates were 0 in the reset
         if phase.nudged and self.free_ended:
             # what was sent in the last step of the free phase arrives now
-            self.feedback, self.inhibition = feedback, inhibition
+            self.feedback, self.inhibition = feedback, inhibition if self.graph.has_ghosts else None
             self.left_over = self.arith.subtract(feedback, inhibition)
         self.free_ended = phase.free_end
         v = self.zero
         if not phase.reset:
-            v = hidden_membrane(self.v, drive, self.bias, feedback, inhibition, self.network, self.arith)
+            back = feedback if self.graph.has_feedback else None
+            by_ghosts = inhibition if self.graph.has_ghosts else None
+            v = hidden_membrane(self.v, drive, self.bias, back, by_ghosts, self.graph, self.arith)
         self.finish(self.settle(v, self.k), phase)
 
     free_ended = False
@@ -166,7 +168,7 @@ class HiddenCellModel(NeuronModel):
     @property
     def feedback_mirrors(self) -> bool:
         """Whether signals come down the feedback port in two parts."""
-        return self.network.feedback == "tied" and self.course is not None and self.course.two_parts
+        return self.graph.tied and self.course is not None and self.course.two_parts
 
 
 class OutputCellModel(NeuronModel):
@@ -183,7 +185,7 @@ class OutputCellModel(NeuronModel):
         v = self.zero
         if not phase.reset:
             goal = target if phase.nudged else None
-            v = output_membrane(self.v, drive, self.bias, goal, self.network, self.arith)
+            v = output_membrane(self.v, drive, self.bias, goal, self.graph, self.arith)
         self.finish(self.settle(v, self.k), phase)
 
 
@@ -203,7 +205,7 @@ class GhostCellModel(CellModel):
         """One step of a trial."""
         phase = self.clock.at(self.time_step)
         drive = self.arrived(self.a_in)
-        v = self.zero if phase.reset else ghost_membrane(self.v, drive, self.bias, self.network, self.arith)
+        v = self.zero if phase.reset else ghost_membrane(self.v, drive, self.bias, self.graph, self.arith)
         g = self.settle(v, self.k + 1)
         sent = self.arith.message(g, self.k + 1)
         self.send(self.g_out, g)
@@ -228,8 +230,8 @@ class GhostCellModel(CellModel):
         self.send_signals(*signals)
 
 
-class OnlineGhostCellModel(CellModel):
-    """See `OnlineGhostCell`."""
+class ReplicatingGhostCellModel(CellModel):
+    """See `ReplicatingGhostCell`."""
 
     a_in: Any
 
@@ -241,7 +243,7 @@ class OnlineGhostCellModel(CellModel):
             feedback = self.zero  # what arrives are signals, or nothing
         v = self.zero
         if not phase.reset:
-            v = online_ghost(self.v, feedback, phase.nudged, self.network, self.arith)
+            v = online_ghost(self.v, feedback, phase.nudged, self.graph, self.arith)
         self.v, self.v_mem = v, v[0].astype(self.v_mem.dtype, copy=False)
         self.send(self.s_out, v)
 
@@ -252,7 +254,7 @@ PORTS: dict[Any, tuple[type[Any], tuple[str, ...], tuple[str, ...], tuple[str, .
     HiddenCell: (HiddenCellModel, ("a_ff", "a_fb", "a_gh", "a_ghost"), NEURON, ("probe_out",)),
     OutputCell: (OutputCellModel, ("a_ff", "a_ghost", "y_in", "nudge_in"), NEURON, ("probe_out",)),
     GhostCell: (GhostCellModel, ("a_in",), ("s_out", "g_out"), ()),
-    OnlineGhostCell: (OnlineGhostCellModel, ("a_in",), ("s_out",), ()),
+    ReplicatingGhostCell: (ReplicatingGhostCellModel, ("a_in",), ("s_out",), ()),
 }
 # Lava looks for models among a module's names
 globals().update(

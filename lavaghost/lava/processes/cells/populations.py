@@ -16,7 +16,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
 from lavaghost.lava.phases import Clock
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array
 from lavaghost.online.integers.integer_course import AnyCourse
 
@@ -39,7 +39,7 @@ class Cell(LearningNeuronProcess, AbstractProcess):
     def __init__(
         self,
         *,
-        network: Network,
+        graph: Graph,
         k: int,
         size: int,
         bias: Array,
@@ -52,7 +52,7 @@ class Cell(LearningNeuronProcess, AbstractProcess):
         super().__init__(
             shape=(size,),
             learning_rule=learning_rule,
-            network=network,
+            graph=graph,
             k=k,
             arith=arith,
             course=course,
@@ -125,7 +125,7 @@ class OutputCell(Cell):
 
 
 class GhostCell(Cell):
-    """Ghosts of layer k that predict layer k + 1, learned or duplicate.
+    """Ghosts of layer k that predict layer k + 1.
 
     a_in               (n_{k+1},)  G_k r_k
     a_third_factor_in  (n_{k+1},)  one-to-one: the rates of their partners; y_{k+1} in a trial's last step
@@ -141,8 +141,8 @@ class GhostCell(Cell):
         self.g_out = OutPort(shape=(more["size"],))
 
 
-class OnlineGhostCell(Cell):
-    """Online ghosts of layer k, one for each of its neurons: they replicate its feedback, and hold it.
+class ReplicatingGhostCell(Cell):
+    """Ghosts of layer k, one for each of its neurons: they replicate its feedback, and hold it.
 
     a_in   (n_k,)  B_k r_{k+1}
     s_out  (n_k,)  one-to-one: the inhibition

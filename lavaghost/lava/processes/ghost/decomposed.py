@@ -1,11 +1,11 @@
 """The other model of `GhostNetwork`: a network of Lava processes, one for each population and connection.
 
     layer1..L    HiddenCell, and OutputCell at the top
-    ghosts1..    GhostCell or OnlineGhostCell, beside each hidden layer
+    ghosts1..    GhostCell or ReplicatingGhostCell, beside each hidden layer, where there are ghosts
     up1..L       W_k: from below onto layer k
-    down1..      B_k: from layer k + 1 onto layer k
+    down1..      B_k: from layer k + 1 onto layer k, where there is feedback
     copy1..      G_k: from layer k onto its ghosts
-    inhibit1..   I_k: from the ghosts onto layer k; online ghosts are linked one-to-one instead
+    inhibit1..   I_k: from the ghosts onto layer k; ghosts that replicate are linked one-to-one instead
     source       presents the lessons, if the network has any
     exporter     reads parameters for the host, if it wants any
 
@@ -32,7 +32,7 @@ from lavaghost.lava.phases import Clock
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,
     HiddenCell,
-    OnlineGhostCell,
+    ReplicatingGhostCell,
     OutputCell,
     RecordSlot,
 )
@@ -56,12 +56,11 @@ class DecomposedGhostModel(AbstractSubProcessModel):
 
     def __init__(self, proc: Any) -> None:
         given = proc.proc_params
-        self.network, self.course, self.arith = given["network"], given["course"], given["arith"]
-        self.net = wire(self.network, given["params"], self.arith)
-        self.clock = Clock(self.network, self.course, given["first"], given["record_every"])
+        self.graph, self.course, self.arith = given["graph"], given["course"], given["arith"]
+        self.net = wire(self.graph, given["numbers"], self.arith)
+        self.clock = Clock(self.graph, self.course, given["first"], given["record_every"])
         self.fixed = isinstance(self.arith, Loihi)
         self.unit = 1.0 if self.course is None else self.course.unit
-        self.tied = self.network.feedback == "tied"
         self.parts: dict[str, Any] = {}
         self._populations(proc)
         self._connections(proc)
@@ -75,49 +74,49 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     # ---- parts
 
     def _populations(self, proc: Any) -> None:
-        network, course, depth = self.network, self.course, self.network.depth
+        graph, course, depth = self.graph, self.course, self.graph.depth
         given = proc.proc_params
-        common = {"network": network, "course": course, "arith": self.arith, "clock": self.clock}
+        common = {"graph": graph, "course": course, "arith": self.arith, "clock": self.clock}
         common["learning_rule"] = None if course is None else self._rule(Product(self.unit))
-        size, start = record_size(network, given["record"]), 0
+        size, start = record_size(graph, given["record"]), 0
         probes = {}
         for k in given["record"]:
             probes[k] = RecordSlot(start, size)
-            start += record_size(network, [k])
+            start += record_size(graph, [k])
         for k in range(1, depth + 1):
             cell = HiddenCell if k < depth else OutputCell
             self.parts[f"layer{k}"] = cell(
                 **common,
                 k=k,
-                size=network.layers[k],
+                size=graph.layers[k],
                 bias=self.net.biases[k - 1],
                 probe=probes.get(k),
-                feedback_learns=course is not None and self.tied,
+                feedback_learns=course is not None and graph.tied,
                 w_gain=self.unit / self._engine_step(k),  # y_k has its step already
             )
-        for k in range(1, depth):
-            if network.mechanism == "online":
-                self.parts[f"ghosts{k}"] = OnlineGhostCell(**common, k=k, size=network.layers[k], bias=0)
+        for k in range(1, depth) if graph.has_ghosts else ():
+            if graph.replicates:
+                self.parts[f"ghosts{k}"] = ReplicatingGhostCell(**common, k=k, size=graph.layers[k], bias=0)
                 continue
             self.parts[f"ghosts{k}"] = GhostCell(
                 **common,
                 k=k,
-                size=network.layers[k + 1],
+                size=graph.layers[k + 1],
                 bias=self.net.ghost_biases[k - 1],
-                mirrors=course is not None and network.mechanism == "duplicate" and self.tied,
+                mirrors=course is not None and graph.copies and graph.tied,
             )
 
     def _connections(self, proc: Any) -> None:
-        net, mechanism = self.net, self.network.mechanism
+        net, graph = self.net, self.graph
         one, mirrored = Product(self.unit), Product(self.unit, ("x1", "y2"))
         for k, weights in enumerate(net.weights, start=1):
             self._connect(f"up{k}", weights, "weights", k, Product(self._engine_step(k)))
-        for k in range(1, self.network.depth):
-            follows = (mirrored,) if self.tied else ()
-            self._connect(f"down{k}", net.feedback[k - 1], "feedback", k, *follows)
-            if mechanism == "online":
+        follows = (mirrored,) if graph.tied else ()
+        for k, feedback in enumerate(net.feedback, start=1):
+            self._connect(f"down{k}", feedback, "feedback", k, *follows)
+            if not graph.predicts:
                 continue
-            if mechanism == "duplicate":
+            if graph.copies:
                 # copies, which are rounded as what they copy
                 self._connect(f"copy{k}", net.ghost_weights[k - 1], "weights", k + 1, one)
                 self._connect(f"inhibit{k}", net.inhibition[k - 1], "feedback", k, *follows)
@@ -160,7 +159,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     # ---- connections between them
 
     def _links(self, proc: Any) -> None:
-        part, depth = self.parts, self.network.depth
+        part, depth = self.parts, self.graph.depth
         sent = (proc.in_ports.x_in, proc.in_ports.y_in, proc.in_ports.nudge_in)
         if (lessons := proc.proc_params["lessons"]) is not None:
             part["source"] = source = TeachingSource(**lessons._asdict(), clock=self.clock)
@@ -177,22 +176,20 @@ class DecomposedGhostModel(AbstractSubProcessModel):
             for name, letter in (("weights", "W"), ("bias", "b"), ("v_mem", "v_mem")):
                 owner = part[f"up{k}"] if name == "weights" else layer
                 getattr(proc.vars, f"{letter}{k}").alias(getattr(owner, name))
-        for k in range(1, depth):
-            self._link_ghosts(proc, k)
+        for k in range(1, depth) if self.graph.has_feedback else ():
+            self._link_back(proc, k)
 
-    def _link_ghosts(self, proc: Any, k: int) -> None:
+    def _link_back(self, proc: Any, k: int) -> None:
         part = self.parts
-        layer, above, ghosts, down = (
-            part[f"layer{k}"],
-            part[f"layer{k + 1}"],
-            part[f"ghosts{k}"],
-            part[f"down{k}"],
-        )
+        layer, above, down = part[f"layer{k}"], part[f"layer{k + 1}"], part[f"down{k}"]
         above.s_fb.connect(down.s_in)
         self._onto(f"down{k}", layer, layer.a_fb)
         getattr(proc.vars, f"B{k}").alias(down.weights)
+        if not self.graph.has_ghosts:
+            return
+        ghosts = part[f"ghosts{k}"]
         getattr(proc.vars, f"v_ghost{k}").alias(ghosts.v_mem)
-        if self.network.mechanism == "online":
+        if self.graph.replicates:
             down.a_out.connect(ghosts.a_in)
             ghosts.s_out.connect(layer.a_gh)
             return
@@ -218,10 +215,10 @@ class DecomposedGhostModel(AbstractSubProcessModel):
 
     def _to_host(self, proc: Any, after: frozenset[int], record: tuple[int, ...]) -> None:
         arrays = []
-        for name in shapes(self.network):
+        for name in shapes(self.graph):
             field, k = name.split(".")
             arrays.append(getattr(proc, f"{LETTERS[field]}{k}").aliased_var)
-        size = record_size(self.network, record)
+        size = record_size(self.graph, record)
         sender = exporter(arrays=arrays, after=after, clock=self.clock, record_size=size)
         self.parts["exporter"] = sender
         for k in record:

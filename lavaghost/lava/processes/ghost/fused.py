@@ -24,16 +24,17 @@ from lavaghost.lava.processes.ghost.ghost_network import (
     CLASSES,
     LETTERS,
     GhostNetwork,
+    Has,
     connections,
     membranes,
     var_names,
 )
 from lavaghost.lava.processes.ghost.senses import Seeing
 from lavaghost.lava.vectors import flat, layer_record
+from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import shapes
-from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array, Float
-from lavaghost.online.course import Course, learn
+from lavaghost.online.course import Course, apply_trial
 
 ARITH = Float()
 ARRAY = LavaPyType(np.ndarray, float)
@@ -52,12 +53,12 @@ class FusedGhostModel(Seeing):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.network: Network = proc_params["network"]
+        self.graph: Graph = proc_params["graph"]
         self.course: Course | None = proc_params["course"]
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
-        self.clock = Clock(self.network, self.course, proc_params["first"], proc_params["record_every"])
-        self.engine = Stepped(self.network, ARITH)
+        self.clock = Clock(self.graph, self.course, proc_params["first"], proc_params["record_every"])
+        self.engine = Stepped(self.graph, ARITH)
         self.net: Wiring | None = None
         self.params: Parameters
         self.state: State
@@ -82,7 +83,7 @@ class FusedGhostModel(Seeing):
             self.state = network_step(self.net, self.state, self.drive, goal, ARITH)
         for name, membrane in membranes(self.state).items():
             setattr(self, name, membrane)
-        self.r_out.send(rate(self.state.v_mem[-1], self.network, self.network.depth, ARITH)[0])
+        self.r_out.send(rate(self.state.v_mem[-1], self.graph, self.graph.depth, ARITH)[0])
         if phase.free_end:
             self.free_state = self.state
         if phase.end and self.course is not None:
@@ -91,18 +92,18 @@ class FusedGhostModel(Seeing):
     def _teach(self, course: Course, phase: TrialPhase) -> None:
         """The end of a trial: learn from it, and tell the host."""
         trial = self.engine.finished(ARITH.array(self.x)[np.newaxis], self.free_state, self.state)
-        learn(course, phase.trial, trial, self.params)
+        apply_trial(course, phase.trial, trial, self.params)
         if self.net is not None:
             self._copy(self.net)
         if self.record and phase.recorded:
             self.record_out.send(np.concatenate([self._recorded(k, trial) for k in self.record]))
         if phase.trial in self.export_after:
-            self.params_out.send(flat(self.params))
+            self.params_out.send(flat(self.graph, self.params.named()))
 
     def _recorded(self, k: int, trial: Trial) -> Array:
-        hidden = k < self.network.depth
-        feedback = self.free_state.feedback[k - 1] if hidden else None
-        inhibition = self.free_state.inhibition[k - 1] if hidden else None
+        hidden = k < self.graph.depth
+        feedback = self.free_state.feedback[k - 1] if hidden and self.graph.has_feedback else None
+        inhibition = self.free_state.inhibition[k - 1] if hidden and self.graph.has_ghosts else None
         return layer_record(
             ARITH, trial.free[k - 1], self.engine.rates(self.state)[k - 1], feedback, inhibition
         )
@@ -116,17 +117,17 @@ class FusedGhostModel(Seeing):
     def _wiring(self) -> Wiring:
         """The Vars as what `network_step` takes. Those that the network owns share their memory with it."""
         owned = {}
-        for name in shapes(self.network):
+        for name in shapes(self.graph):
             field, k = name.split(".")
             owned[name] = getattr(self, f"{LETTERS[field]}{k}")
-        self.params = Parameters.from_named(self.network, owned)
-        net = wire(self.network, self.params, ARITH)
+        self.params = Parameters.from_named(self.graph, owned)
+        net = wire(self.graph, self.params, ARITH)
         self._copy(net)
         return net
 
     def _copy(self, net: Wiring) -> None:
         """Bring up to date what is a copy of weights: tied feedback, and the Vars of tied and duplicate ones."""
-        if not self.params.feedback:
+        if self.graph.tied:
             for feedback, weights in zip(net.feedback, net.weights[1:], strict=True):
                 np.copyto(feedback, weights.T)
         for name, array in connections(net).items():
@@ -135,9 +136,9 @@ class FusedGhostModel(Seeing):
                 np.copyto(shown, array)
 
 
-def _define(process: type[GhostNetwork], hidden: int, online: bool) -> type[Any]:
+def _define(process: type[GhostNetwork], hidden: int, has: Has) -> type[Any]:
     body: dict[str, Any] = {"__module__": __name__, "__doc__": f"Fused model of {process.__name__}."}
-    body |= dict.fromkeys(var_names(hidden, online), ARRAY)
+    body |= dict.fromkeys(var_names(hidden, has), ARRAY)
     model = type(f"Fused{process.__name__}", (FusedGhostModel,), body)
     return implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("floating_pt")(model)))
 

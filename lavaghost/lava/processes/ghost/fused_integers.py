@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.dynamics import Parameters
 from lavaghost.dynamics.neuron import rate
 from lavaghost.lava.both import STATE, both
 from lavaghost.lava.phases import Clock, TrialPhase
-from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork, var_names
+from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork, Has, var_names
 from lavaghost.lava.processes.ghost.senses import Seeing
 from lavaghost.lava.vectors import flat, layer_record
+from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import shapes
-from lavaghost.net.spec import Network
 from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.loihi import Loihi
-from lavaghost.online.integers.compiled_network import CompiledNetwork, real_parameters
+from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.integer_course import IntegerCourse
 
 
@@ -33,12 +33,12 @@ class FixedGhostModel(Seeing):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.network: Network = proc_params["network"]
+        self.graph: Graph = proc_params["graph"]
         self.course: IntegerCourse | None = proc_params["course"]
         self.arith: Loihi = proc_params["arith"]
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
-        self.clock = Clock(self.network, self.course, proc_params["first"], proc_params["record_every"])
+        self.clock = Clock(self.graph, self.course, proc_params["first"], proc_params["record_every"])
         self.integers: CompiledNetwork | None = None
         self.whole: list[Array] = []
 
@@ -62,19 +62,19 @@ class FixedGhostModel(Seeing):
 
     def _teach(self, course: IntegerCourse, integers: CompiledNetwork, x: Array, phase: TrialPhase) -> None:
         """The end of a trial: learn from it, and tell the host."""
-        integers.teach(course.learning, x, *course.lesson(phase.trial))
+        integers.teach(course.rule, course.learning, x, *course.lesson(phase.trial))
         self._show(integers)
         if self.record and phase.recorded:
             self.record_out.send(np.concatenate([self._recorded(k, integers) for k in self.record]))
         if phase.trial in self.export_after:
-            self.params_out.send(flat(integers.integers).astype(np.int32, copy=False))
+            self.params_out.send(flat(self.graph, integers.arrays).astype(np.int32, copy=False))
 
     def _recorded(self, k: int, integers: CompiledNetwork) -> Array:
         states = integers.states
         pair = (states.u_free[k - 1], states.u[k - 1])
-        free, now = (rate(u[np.newaxis].astype(np.int64), self.network, k, self.arith) for u in pair)
+        free, now = (rate(u[np.newaxis].astype(np.int64), self.graph, k, self.arith) for u in pair)
         feedback = inhibition = None
-        if k < self.network.depth:
+        if k < self.graph.depth and self.graph.has_ghosts:
             feedback = self.whole[k - 1][np.newaxis]
             inhibition = feedback - states.left[k - 1]
         return layer_record(self.arith, free, now, feedback, inhibition)
@@ -86,12 +86,12 @@ class FixedGhostModel(Seeing):
     def _network(self) -> CompiledNetwork:
         """The integers that the Vars show."""
         owned = {}
-        for name in shapes(self.network):
+        for name in shapes(self.graph):
             field, k = name.split(".")
             owned[name] = getattr(self, f"{LETTERS[field]}{k}")
-        params = real_parameters(Parameters.from_named(self.network, owned), self.arith)
+        held = Integers(owned, self.arith.formats, self.arith.widths)
         seed = 0 if self.course is None else self.course.learning.seed
-        integers = CompiledNetwork(self.network, self.arith.formats, self.arith.widths, params, seed)
+        integers = CompiledNetwork(self.graph, held, seed)
         for letters, group in (("v_mem", integers.states.u), ("v_ghost", integers.states.v)):
             for k, membrane in enumerate(group, start=1):
                 setattr(self, f"{letters}{k}", membrane)  # the very array, which each step changes
@@ -104,18 +104,19 @@ class FixedGhostModel(Seeing):
         shown = {
             "W": (held.w[0].T, *held.w[1:]),
             "b": states.b,
-            "B": [b.T for b in held.back],
         }
-        if self.network.mechanism != "online":
-            shown |= {"G": held.g, "c": states.c, "I": [i.T for i in held.inhibit]}
+        if self.graph.has_feedback:
+            shown["B"] = tuple(b.T for b in held.back)
+        if self.graph.predicts:
+            shown |= {"G": held.g, "c": states.c, "I": tuple(i.T for i in held.inhibit)}
         for letter, group in shown.items():
             for k, array in enumerate(group, start=1):
                 np.copyto(getattr(self, f"{letter}{k}"), array)
 
 
-def _define(process: type[GhostNetwork], hidden: int, online: bool) -> type[Any]:
+def _define(process: type[GhostNetwork], hidden: int, has: Has) -> type[Any]:
     ports = (("x_in", "y_in", "nudge_in"), ("r_out", "params_out"))
-    models = both(process, FixedGhostModel, __name__, *ports, var_names(hidden, online), floats=["record_out"])
+    models = both(process, FixedGhostModel, __name__, *ports, var_names(hidden, has), floats=["record_out"])
     return models[list(STATE).index("fixed_pt")]
 
 

@@ -1,40 +1,47 @@
-"""`GhostNetwork`: the network of docs/theory.md as one Lava process, a class for each depth.
+"""`GhostNetwork`: a graph as one Lava process, a class for each depth and for what the graph has.
 
 Lava wants the names of a process's Vars and of its model's attributes to be equal, so the number of layers is
-fixed in a class; `ghost_network` takes the right one. Ghosts of mechanism `online` have no connections of
-their own, and so a family of classes of their own.
+fixed in a class, and whether there are feedback and ghosts, and ghosts with connections of their own (`Has`);
+`ghost_network` makes and takes the right one.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from lavaghost.dynamics import Parameters, State, Wiring, start_trial, wire
+from lavaghost.base.errors import SpecError
+from lavaghost.dynamics import State, Wiring, start_trial, wire
+from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, matrices, other_kinds
 from lavaghost.lava.phases import Lessons
 from lavaghost.lava.vectors import flat_size, record_size
-from lavaghost.net.spec import Network
-from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
+from lavaghost.net.graph import Graph
+from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.loihi import Synapses
 from lavaghost.online.integers.integer_course import AnyCourse
 
-MAX_HIDDEN = 62
-"""Hidden layers of the deepest network that `spec.Network` accepts."""
-LETTERS = dict(zip(Parameters._fields, "WbBGcI", strict=True))
+LETTERS = {
+    "weights": "W",
+    "biases": "b",
+    "feedback": "B",
+    "ghost_weights": "G",
+    "ghost_biases": "c",
+    "ghost_inhibition": "I",
+}
 """The letter of the Vars of a field of `Parameters`."""
 PIPE = 64
 """Records that the pipe to the host holds before the network has to wait for the host."""
 
 
 class GhostNetwork(AbstractProcess):
-    """A ghost network of L weight layers. Vars are numbered from layer 1; all numbers are those of `arith`.
+    """A network of L weight layers, with the feedback and the ghosts that its graph has. Vars are numbered from layer 1.
 
-    `params` are real numbers, whatever `arith` makes of them. In integers, messages are graded spikes, and y_in and
-    r_out are states, full-resolution membranes of the output.
+    `numbers` are real, or the `Integers` of a chip. In integers, messages are graded spikes, and y_in and r_out are
+    states, full-resolution membranes of the output.
 
     Without a `course` its trials are free phases of `t_free_steps`. With one, a nudged phase of `t_nudge_steps`
     follows, and at its end the network learns. `first` is the number of its first trial in the course.
@@ -52,9 +59,9 @@ class GhostNetwork(AbstractProcess):
                          pipe to the host: sent at the end of every `record_every`-th trial that teaches
 
     W1..WL  (n_k, n_{k-1})   b1..bL  (n_k,)   v_mem1..v_memL  (n_k,)
-    B1..    (n_k, n_{k+1})   feedback; tied, it shows W_{k+1}^T
-    G1..    (n_{k+1}, n_k)   c1..  (n_{k+1},)   I1..  (n_k, n_{k+1})   ghosts; duplicates show W, b, B
-    v_ghost1..               (n_{k+1},), or (n_k,) for online ghosts, which have no G, c, I
+    B1..    (n_k, n_{k+1})   feedback, if there is any; tied, it shows W_{k+1}^T
+    G1..    (n_{k+1}, n_k)   c1..  (n_{k+1},)   I1..  (n_k, n_{k+1})   ghosts that predict; copies show W, b, B
+    v_ghost1..               (n_{k+1},), or (n_k,) for ghosts that replicate, which have no G, c, I
 
     Two models compute the same numbers: a fused one, and one that is a network of Lava processes (`decomposed`);
     a run configuration chooses, with `select_sub_proc_model`.
@@ -63,20 +70,19 @@ class GhostNetwork(AbstractProcess):
     def __init__(
         self,
         *,
-        network: Network,
-        params: Parameters,
+        graph: Graph,
+        numbers: AnyNumbers,
         course: AnyCourse | None = None,
-        arith: Arithmetic | None = None,
         first: int = 0,
         lessons: Lessons | None = None,
         export_after: Collection[int] = (),
         record: Sequence[int] = (),
         record_every: int = 1,
     ) -> None:
-        arith = Float() if arith is None else arith
+        arith = arithmetic_of(numbers)
         super().__init__(
-            network=network,
-            params=params,
+            graph=graph,
+            numbers=numbers,
             arith=arith,
             course=course,
             first=first,
@@ -85,14 +91,14 @@ class GhostNetwork(AbstractProcess):
             record=tuple(record),
             record_every=record_every,
         )
-        sizes = network.layers
+        sizes = graph.layers
         self.x_in = InPort(shape=(sizes[0],))
         self.y_in = InPort(shape=(sizes[-1],))
         self.nudge_in = InPort(shape=(1,))
         self.r_out = OutPort(shape=(sizes[-1],))
-        self.params_out = OutPort(shape=(flat_size(network),))
-        self.record_out = OutPort(shape=(max(1, record_size(network, record)),))
-        net = wire(network, params, arith)
+        self.params_out = OutPort(shape=(flat_size(graph),))
+        self.record_out = OutPort(shape=(max(1, record_size(graph, record)),))
+        net = wire(graph, numbers, arith)
         state = start_trial(net, arith.zeros(1, sizes[1]), arith)
         for name, array in (connections(net) | membranes(state)).items():
             setattr(self, name, Var(shape=array.shape, init=array))
@@ -106,10 +112,17 @@ class GhostNetwork(AbstractProcess):
 
 def connections(net: Wiring) -> dict[str, Array]:
     """The Vars of a network that are connections, by name; mantissas in integers."""
-    groups = (net.weights, net.biases, net.feedback, net.ghost_weights, net.ghost_biases, net.inhibition)
+    groups = {
+        "weights": net.weights,
+        "biases": net.biases,
+        "feedback": net.feedback,
+        "ghost_weights": net.ghost_weights,
+        "ghost_biases": net.ghost_biases,
+        "ghost_inhibition": net.inhibition,
+    }
     found = {}
-    for letter, group in zip("WbBGcI", groups, strict=True):
-        found |= _numbered(letter, [c.integers() if isinstance(c, Synapses) else c for c in group])
+    for field, group in groups.items():
+        found |= _numbered(LETTERS[field], [c.integers() if isinstance(c, Synapses) else c for c in group])
     return found
 
 
@@ -123,30 +136,60 @@ def _numbered(name: str, arrays: Iterable[Array]) -> dict[str, Array]:
     return {f"{name}{k}": array for k, array in enumerate(arrays, start=1)}
 
 
-def var_names(hidden: int, online: bool) -> list[str]:
+class Has(NamedTuple):
+    """What a graph has, beside layers: feedback, ghosts, and whether these have connections of their own."""
+
+    feedback: bool
+    ghosts: bool
+    predicting: bool
+
+    @classmethod
+    def of(cls, graph: Graph) -> "Has":
+        """What `graph` has."""
+        return cls(graph.has_feedback, graph.has_ghosts, graph.predicts)
+
+    @property
+    def title(self) -> str:
+        """How classes of this family begin."""
+        if self.ghosts:
+            return "Ghost" if self.predicting else "ReplicatingGhost"
+        return "Feedback" if self.feedback else "Feedforward"
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Vars of each hidden layer, beside W, b and v_mem."""
+        return (
+            *("B" * self.feedback),
+            *("GcI" * self.predicting),
+            *(("v_ghost",) if self.ghosts else ()),
+        )
+
+
+def var_names(hidden: int, has: Has) -> list[str]:
     """Names of the Vars of a network with `hidden` hidden layers."""
     deep = [f"{name}{k}" for name in ("W", "b", "v_mem") for k in range(1, hidden + 2)]
-    ghosts = ("B", "v_ghost") if online else ("B", "G", "c", "I", "v_ghost")
-    return deep + [f"{name}{k}" for name in ghosts for k in range(1, hidden + 1)]
+    return deep + [f"{name}{k}" for name in has.letters for k in range(1, hidden + 1)]
 
 
-def _define(hidden: int, online: bool) -> type[GhostNetwork]:
-    name = f"{'Online' if online else ''}GhostNetwork{hidden}"
-    text = f"{'Online ghosts' if online else 'Ghosts'} in {hidden} hidden layers."
-    return type(name, (GhostNetwork,), {"__module__": __name__, "__doc__": text})
+CLASSES: dict[tuple[int, Has], type[GhostNetwork]] = {}
+"""The classes that were asked for, by their number of hidden layers and what they have. The files of models, which
+Lava executes for each compilation, define a model for each."""
 
 
-CLASSES = {
-    (hidden, online): _define(hidden, online) for hidden in range(1, MAX_HIDDEN + 1) for online in (False, True)
-}
-"""The class for a number of hidden layers, and for online ghosts or others."""
+def class_of(graph: Graph) -> type[GhostNetwork]:
+    """The class of networks with as many layers as `graph`, and with what it has."""
+    key = hidden, has = graph.depth - 1, Has.of(graph)
+    if key not in CLASSES:
+        text = f"{has.title} network with {hidden} hidden layers."
+        body = {"__module__": __name__, "__doc__": text}
+        CLASSES[key] = type(f"{has.title}Network{hidden}", (GhostNetwork,), body)
+    return CLASSES[key]
 
 
 def ghost_network(
-    network: Network,
-    params: Parameters,
+    graph: Graph,
+    numbers: AnyNumbers,
     course: AnyCourse | None = None,
-    arith: Arithmetic | None = None,
     *,
     first: int = 0,
     lessons: Lessons | None = None,
@@ -154,19 +197,30 @@ def ghost_network(
     record: Sequence[int] = (),
     record_every: int = 1,
 ) -> Any:
-    """The Lava process of `network`, not yet connected; see `GhostNetwork`.
+    """The Lava process of `graph`, not yet connected; see `GhostNetwork`.
 
-    `arith` is `Float()` unless it is given; with a `loihi.Loihi`, `session.configuration(model, fixed=True)` runs it.
+    With `Integers`, `session.configuration(model, fixed=True)` runs it. Projections of other kinds than dense are their
+    exact matrices. Raises `SpecError` for these with a course: Lava learns matrices.
     """
-    process = CLASSES[network.depth - 1, network.mechanism == "online"]
-    return process(
-        network=network,
-        params=params,
+    if course is not None:
+        check_dense(graph)
+    graph, numbers = matrices(graph, numbers)
+    return class_of(graph)(
+        graph=graph,
+        numbers=numbers,
         course=course,
-        arith=arith,
         first=first,
         lessons=lessons,
         export_after=export_after,
         record=record,
         record_every=record_every,
     )
+
+
+def check_dense(graph: Graph) -> None:
+    """Raise `SpecError` for what Lava cannot learn."""
+    if other := other_kinds(graph):
+        named = ", ".join(f"{name} is of kind {kind!r}" for name, kind in other.items())
+        raise SpecError(
+            f"Lava learns dense projections alone, and {named}; learn it on engine equilibrium or stepped"
+        )

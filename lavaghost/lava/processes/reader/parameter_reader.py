@@ -1,7 +1,7 @@
 """`ParameterReader`: sends the parameters of a decomposed network, and records of single layers, to the host.
 
 Lava wants a process's ports and its model's attributes to agree, so there is a class for each number of
-parameter arrays; `exporter` takes the right one.
+parameter arrays; `exporter` makes and takes the right one.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """
@@ -13,9 +13,6 @@ from lava.magma.core.process.ports.ports import InPort, OutPort, RefPort
 from lava.magma.core.process.process import AbstractProcess
 
 from lavaghost.lava.phases import Clock
-
-MAX_ARRAYS = 2 * 63 + 4 * 62
-"""Parameter arrays of the deepest network: W, b in 63 layers, and B, G, c, I in the 62 hidden ones."""
 
 
 class ParameterReader(AbstractProcess):
@@ -38,13 +35,13 @@ class ParameterReader(AbstractProcess):
         self.record_out = OutPort(shape=(max(1, record_size),))
 
 
-CLASSES = {
-    n: type(f"Exporter{n}", (ParameterReader,), {"__module__": __name__, "__doc__": f"Exports {n} arrays."})
-    for n in range(1, MAX_ARRAYS + 1)
-}
-"""The class for a number of arrays."""
+CLASSES: dict[int, type[ParameterReader]] = {}
+"""The classes that were asked for, by their number of arrays."""
 
 
 def exporter(*, arrays: Sequence[Any], after: frozenset[int], clock: Clock, record_size: int) -> Any:
-    """An `ParameterReader` of `arrays`, which are Vars."""
-    return CLASSES[len(arrays)](arrays=arrays, after=after, clock=clock, record_size=record_size)
+    """A `ParameterReader` of `arrays`, which are Vars."""
+    if (n := len(arrays)) not in CLASSES:
+        body = {"__module__": __name__, "__doc__": f"Exports {n} arrays."}
+        CLASSES[n] = type(f"Exporter{n}", (ParameterReader,), body)
+    return CLASSES[n](arrays=arrays, after=after, clock=clock, record_size=record_size)

@@ -1,0 +1,56 @@
+"""The number system of a network on Lava follows from its numbers: `Parameters` are real, `Integers` those of a chip."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from lavaghost.dynamics import Parameters
+from lavaghost.net.graph import Graph
+from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
+from lavaghost.numbers.integers import Integers
+
+AnyNumbers = Parameters | Integers
+"""All numbers of a network."""
+
+
+def arithmetic_of(numbers: AnyNumbers) -> Arithmetic:
+    """What computes with `numbers`."""
+    return numbers.arith if isinstance(numbers, Integers) else Float()
+
+
+def arrays_of(numbers: AnyNumbers) -> Mapping[str, Array]:
+    """Every array by name; mantissas and states in integers."""
+    return numbers.arrays if isinstance(numbers, Integers) else numbers.named()
+
+
+def real_arrays(numbers: AnyNumbers) -> Mapping[str, Array]:
+    """Every array by name, in the real numbers that it stands for; to be shown."""
+    return numbers.real() if isinstance(numbers, Integers) else numbers.named()
+
+
+def matrices(graph: Graph, numbers: AnyNumbers) -> tuple[Graph, AnyNumbers]:
+    """`graph` with dense projections alone, and its numbers: of each other kind, its exact matrix.
+
+    What a dense graph has is given back as it is. Lava's connections are matrices.
+    """
+    if not (other := other_kinds(graph)):
+        return graph, numbers
+    arrays = dict(arrays_of(numbers))
+    arrays |= {name: np.ascontiguousarray(graph.tensors[name].matrix(arrays[name])) for name in other}
+    dense = replace(
+        graph,
+        network=graph.network.model_copy(update={"kinds": ()}),
+        projections=tuple(
+            p.model_copy(update={"kind": "dense"}) if p.tensor in other else p for p in graph.projections
+        ),
+    )
+    if isinstance(numbers, Integers):
+        return dense, Integers(arrays, numbers.formats, numbers.widths)
+    return dense, Parameters.from_named(dense, arrays)
+
+
+def other_kinds(graph: Graph) -> dict[str, str]:
+    """The kinds of tensors that are no matrix, by name."""
+    links = (p for p in graph.projections if p.own and p.tensor is not None and p.kind != "dense")
+    return {p.tensor: p.kind for p in links if p.tensor is not None}

@@ -1,0 +1,193 @@
+"""What a run description means with its data: all settings decided, all that cannot work refused, nothing computed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
+from lavaghost.hardware.catalogue import load_chip
+from lavaghost.lava.available import require_lava
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.depth import check_depth
+from lavaghost.methods.learning import Learning
+from lavaghost.methods.registry import check_together
+from lavaghost.model.inputs import check_data, scaled_for
+from lavaghost.model.model import Model
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
+from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
+from lavaghost.online.integers.settings import (
+    IntegerLearning,
+    check_integer,
+    integer_rule,
+    suited,
+    suited_fraction,
+)
+from lavaghost.run.spec import Lava, RunSpec
+from lavaghost.train.checkpoint import digest, fingerprint, identity
+from lavaghost.train.float_learner import FloatLearner
+from lavaghost.train.integer_learner import IntegerLearner, formats_for
+from lavaghost.train.loop import Learner
+
+Watch = Callable[[int, float], None]
+"""Called as `watch(samples, accuracy)` while engine lava runs on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, ready to begin: what its description decided, in full.
+
+    widths, formats   of integers; None in floating point
+    """
+
+    spec: RunSpec
+    data: Dataset
+    network: Network
+    method: Method
+    start: Model | None = None
+    widths: LoihiWidths | None = None
+    formats: Formats | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """What learns."""
+        return self.method.graph(self.network)
+
+    def identity(self) -> str:
+        """What a checkpoint of this run belongs to."""
+        learning, lava = self.spec.learning, self.spec.lava
+        parts: dict[str, Any] = {
+            "network": self.network.model_dump(mode="json"),
+            "method": self.method.settings(),
+            "learning": learning.model_dump(mode="json"),
+            "data": fingerprint(self.data),
+        }
+        if learning.engine == "lava":
+            parts["lava"] = {"limit": lava.limit}
+        if self.start is not None:
+            parts["start"] = digest(self.start.params.named() | dict(self.start.state), {})
+        if self.widths is not None and self.formats is not None:
+            formats = {name: list(group) for name, group in self.formats._asdict().items()}
+            parts |= {"widths": self.widths.as_json(), "formats": formats}
+        return identity(**parts)
+
+    def learner(self, diagnostics: bool = True, watch: Watch = lambda samples, accuracy: None) -> Learner:
+        """What learns, at its beginning."""
+        learning, common = self.spec.learning, (self.network, self.method, self.spec.learning, self.data)
+        integers: dict[str, Any] = {}
+        if self.widths is not None:
+            integers = {"widths": self.widths, "formats": self.formats}
+        if learning.engine == "lava":
+            from lavaghost.lava.learner import LavaLearner
+
+            lava = self.spec.lava
+            return LavaLearner(
+                *common,
+                processes=lava.processes,
+                limit=lava.limit,
+                record=lava.record,
+                watch=watch,
+                diagnostics=diagnostics,
+                **integers,
+            )
+        if isinstance(learning, IntegerLearning):
+            return IntegerLearner(
+                self.network, self.method, learning, self.data, diagnostics=diagnostics, **integers
+            )
+        start, state = (None, None) if self.start is None else (self.start.params, self._state())
+        return FloatLearner(
+            self.network, self.method, learning, self.data, diagnostics=diagnostics, start=start, state=state
+        )
+
+    def _state(self) -> Any:
+        """The state of the method that training goes on with, if it is the same one."""
+        start = self.start
+        same = start is not None and start.method.shapes(start.graph) == self.method.shapes(self.graph)
+        return (
+            {name: array.copy() for name, array in start.state.items()} if same and start is not None else None
+        )
+
+
+def prepared(
+    spec: RunSpec,
+    data: Dataset | None = None,
+    start: Model | None = None,
+    widths: LoihiWidths | None = None,
+) -> Job:
+    """The job that `spec` means, with `data`, `start` and `widths` in the place of what it names. Nothing is computed.
+
+    Raises `SpecError` with what does not go together, `DataError` for the data, `MissingError` without Lava.
+    """
+    if start is None and spec.start is not None:
+        start = Model.load(spec.start)
+    if data is None:
+        data = load(spec.dataset)
+        warn_of(data)
+    integers = isinstance(spec.learning, IntegerLearning)
+    if integers and start is None:
+        data = unsigned(data)
+    data = for_training(data) if start is None else scaled_for(start, data)
+    network, method = spec.network_for(data.n_inputs, data.n_classes), spec.method
+    job = Job(spec, data, network, method, start)
+    if integers:
+        job = _in_integers(job, widths)
+    elif spec.hardware is not None or spec.state_fraction is not None:
+        raise SpecError(
+            "--hardware and --state-fraction belong to --arithmetic loihi; add that or leave them out"
+        )
+    _check(job)
+    return job
+
+
+def _check(job: Job) -> None:
+    learning, graph = job.spec.learning, job.graph
+    check_together(job.method, graph, learning)
+    if isinstance(learning, Learning):
+        check_depth(graph, job.method, learning)
+    check_data(job.network, job.data)
+    if job.start is not None:
+        check_start(job, job.start)
+    if learning.engine == "lava":
+        require_lava()
+    elif job.spec.lava != Lava():
+        raise SpecError("--limit and --record belong to engine 'lava'; add --engine lava or leave them out")
+
+
+def check_start(job: Job, start: Model) -> None:
+    """Refuse, with all faults, a start of which the job is not a continuation. Raises `SpecError`."""
+    faults = [
+        f"{key} is {now!r}, and {was!r} in the network that training starts from"
+        for key in ("layers", "activation", "saturation", "kinds")
+        if (now := getattr(job.network, key)) != (was := getattr(start.network, key))
+    ]
+    if faults:
+        faults.append("leave out what the start decides")
+    if isinstance(job.spec.learning, IntegerLearning):
+        faults.append("arithmetic loihi learns from scratch; train --from in float, then lavaghost quantize")
+    elif job.spec.learning.engine == "lava":
+        faults.append("engine 'lava' starts from its own weights; use equilibrium or stepped")
+    if faults:
+        raise SpecError(join_faults(faults))
+
+
+def _in_integers(job: Job, widths: LoihiWidths | None) -> Job:
+    """Network and method that a description means in integers: what it names, and the rest as integers learn well."""
+    spec = job.spec
+    if widths is None:
+        found = DEFAULT if spec.hardware is None else load_chip(spec.hardware).integers()
+        fraction = suited_fraction(job.graph) if spec.state_fraction is None else spec.state_fraction
+        widths = replace(found, state_fraction=fraction)
+    network, method = suited(job.network, job.method, widths)
+    named = {name: getattr(spec.network, name) for name in spec.network.model_fields_set}
+    network = network.model_copy(update=named)
+    if network.activation == "hard_sigmoid" and "saturation" not in named:
+        network = network.model_copy(update={"saturation": None})  # it saturates at 1 by definition
+    own = spec.method.model_fields_set
+    method = method.model_copy(update={name: getattr(spec.method, name) for name in own})
+    graph = method.graph(network)
+    check_together(method, graph, spec.learning)
+    formats = formats_for(graph, job.data, widths)
+    assert isinstance(spec.learning, IntegerLearning)  # who calls this has seen it
+    check_integer(graph, integer_rule(method), spec.learning, formats, widths)
+    return replace(job, network=network, method=method, widths=widths, formats=formats)

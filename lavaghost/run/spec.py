@@ -1,0 +1,201 @@
+"""`RunSpec`: everything that a training run depends on, as one value. A configuration file holds the same keys.
+
+The shell, Python, studies and a file all make one of these, and `run.train.run_spec` is the only thing that runs it.
+What is not named is decided here, once: `resolved` fills in what goes with what is named.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from lavaghost.base import strict_yaml
+from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.base.files import read_regular
+from lavaghost.base.names import LavaModel
+from lavaghost.base.spec import HiddenSizes, Size, Spec, listed, parse
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.methods.registry import AnyMethod
+from lavaghost.model.model import Model
+from lavaghost.net.network import Network, Physics
+from lavaghost.numbers.widths import exponent_of, nearest_power
+from lavaghost.online.settings import KINDS, AnyLearning
+
+MAX_BYTES = 1 << 20
+
+
+class Lava(Spec):
+    """What engine lava has of its own.
+
+    processes  one fused process, or a process for each population and connection
+    limit      training samples of an epoch; all unless given
+    record     layers, from 1, whose rates, residuals and weights are recorded
+    """
+
+    processes: LavaModel = "fused"
+    limit: Annotated[int, Field(ge=1)] | None = None
+    record: Annotated[tuple[Size, ...], BeforeValidator(listed)] = ()
+
+
+class RunSpec(Spec):
+    """One training run; `hidden` lists the hidden layers, the data set gives the sizes of the others.
+
+    start      folder or `model.yaml` of the network that training goes on from
+    hardware   a chip whose bit widths integers have; Lava's model of Loihi 1 where none is named
+    state_fraction   fractional bits of a state in integers; those that the graph learns well with unless named
+    """
+
+    dataset: str = "digits"
+    hidden: HiddenSizes = (128,)
+    network: Physics = Physics()
+    method: AnyMethod = Ghost()
+    learning: AnyLearning = Learning()
+    lava: Lava = Lava()
+    start: str | None = None
+    hardware: str | None = None
+    state_fraction: int | None = None
+
+    def network_for(self, n_inputs: int, n_classes: int) -> Network:
+        """The network of this run between `n_inputs` and `n_classes`."""
+        return Network(layers=(n_inputs, *self.hidden, n_classes), **dict(self.network))
+
+
+def read_spec(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> RunSpec:
+    """The configuration in `path` over `defaults`, with `overrides` such as `{"learning": {"epochs": 3}}` over it.
+
+    Raises `SpecError` with every fault by its path; `path` itself is named if it cannot be read.
+    """
+    values = _read(path) if path is not None else {}
+    where = str(path) if path is not None else ""
+    return resolved(merged(merged(defaults or {}, values), overrides or {}), where)
+
+
+def continued(path: Path | None, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Model | None]:
+    """The network that a configuration or `overrides` start from, if they do, and what it decides unless they say else.
+
+    A network that was only imported decides no method.
+    """
+    source = overrides.get("start", _read(path).get("start") if path is not None else None)
+    if source is None:
+        return {}, None
+    start = Model.load(source)
+    physics = start.network.model_dump(exclude={"layers"})
+    found: dict[str, Any] = {"hidden": start.network.layers[1:-1], "network": physics}
+    if start.learning.epochs > 0:
+        found["method"] = start.method.settings()
+    return found, start
+
+
+def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
+    """The run that `values` mean, with what they leave open.
+
+    eta is that of the number of layers; engine 'lava' has defaults of its own, since it learns one sample at a time
+    (`online_defaults`); in integers a learning rate `eta` becomes the nearest power of two.
+    """
+    values = dict(values)
+    if faults := _misplaced(values):
+        raise SpecError(f"{where}: {join_faults(faults)}" if where else join_faults(faults))
+    learning = values.get("learning", {})
+    if isinstance(learning, Mapping):
+        if learning.get("arithmetic") == "loihi":
+            values["learning"] = _in_integers(learning)
+        elif learning.get("engine") == "lava":
+            depth = len(parse(RunSpec, values, where).hidden) + 1
+            values = merged(online_defaults(depth, parse(RunSpec, values, where).method), values)
+    run = parse(RunSpec, values, where)
+    if isinstance(run.learning, Learning) and "eta" not in run.learning.model_fields_set:
+        eta = usual_eta(len(run.hidden) + 1)
+        run = run.model_copy(update={"learning": run.learning.model_copy(update={"eta": eta})})
+    return run
+
+
+def _misplaced(values: Mapping[str, Any]) -> list[str]:
+    """Keys that belong to another section, each with its place."""
+    homes = {"method": Ghost, "learning": Learning, "network": Physics}
+    found = []
+    for section, own in {"": RunSpec, "network": Physics, "learning": None}.items():
+        part = values.get(section, {}) if section else values
+        for key in part if isinstance(part, Mapping) else ():
+            if own is None and any(key in kind.model_fields for kind in KINDS.values()):
+                continue
+            if own is not None and key in own.model_fields:
+                continue
+            if home := next(
+                (name for name, kind in homes.items() if name != section and key in kind.model_fields), ""
+            ):
+                path = f"{section}.{key}" if section else key
+                found.append(f"{path} belongs to section {home}: write {home}: {{{key}: ...}}")
+    return found
+
+
+def _in_integers(learning: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(learning)
+    if "eta" in found:
+        eta = found.pop("eta")
+        if not isinstance(eta, int | float) or isinstance(eta, bool) or not eta > 0:
+            raise SpecError(f"learning.eta: a number above 0 is needed, got {eta!r:.80}")
+        found["eta_exponent"] = exponent_of(nearest_power(float(eta)), "learning.eta")
+    if found.get("engine") == "equilibrium":
+        raise SpecError(
+            "learning.engine equilibrium has no integers; use stepped or lava with arithmetic loihi"
+        )
+    return found
+
+
+def online_defaults(depth: int, method: Method) -> dict[str, Any]:
+    """What goes with learning one sample at a time on Lava, for where nothing else is said.
+
+    With `tau_steps` 1 a signal takes one step per layer: the reset and `depth` steps bring the input to the
+    output, and `depth` steps the error back to layer 1. These are the shortest phases in which every layer
+    learns (docs/results.md).
+    """
+    found: dict[str, Any] = {
+        "learning": {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0, "eta": 0.02, "epochs": 3}
+    }
+    if isinstance(method, Ghost):
+        schedule = {"tau_steps": 1.0, "tau_ghost_steps": 1.0, "t_free_steps": depth + 1, "t_nudge_steps": depth}
+        found["method"] = {"name": method.name, "lam": 0.25, "beta": 0.5, "schedule": schedule}
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = strict_yaml.read(read_regular(path, MAX_BYTES))
+    except OSError as error:
+        raise SpecError(
+            f"cannot read configuration {path}: {error.strerror}; name a file with a few lines of YAML"
+        ) from error
+    except ValueError as error:
+        raise SpecError(f"{path} is not valid YAML ({error}); see the example in the README") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SpecError(f"{path} holds a {type(values).__name__}; give keys such as dataset and hidden")
+    return values
+
+
+def merged(values: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`overrides` laid over `values`, section by section; another method brings its own settings."""
+    found = dict(values)
+    for key, value in overrides.items():
+        if isinstance(value, Mapping):
+            section = found.get(key, {})
+            if key == "method" and _another(section, value):
+                section = {}
+            # a section that is not a mapping is left for the schema to refuse
+            found[key] = merged(section, value) if isinstance(section, dict) else section
+        else:
+            found[key] = value
+    return found
+
+
+def _another(section: Any, value: Mapping[str, Any]) -> bool:
+    if not isinstance(section, Mapping):
+        return True
+    usual: Literal["ghost"] = "ghost"
+    return "name" in value and section.get("name", usual) != value["name"]
