@@ -37,7 +37,7 @@ class Registry(Generic[T]):
             return self._known[name]
         entries = {entry.value: entry for entry in entry_points(group=self.group) if entry.name == name}
         if not entries:
-            raise SpecError(f"no {self.what} {name!r}; there are {', '.join(self.names())}")
+            raise SpecError(f"no {self.what} {name!r:.80}; there are {', '.join(self.names())}")
         if len(entries) > 1:
             raise SpecError(
                 f"{self.what} {name!r} is registered as {' and '.join(sorted(entries))}; uninstall all but one"
