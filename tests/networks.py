@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from lavaghost.methods.base import Batch, Changes, Method, Moment, Purpose, State
 from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
+from lavaghost.net.parameters import Parameters
+from lavaghost.numbers.arithmetic import Array
 
 
 def parts(**settings: Any) -> tuple[Network, Ghost]:
@@ -18,3 +22,18 @@ def ghost_graph(**settings: Any) -> Graph:
     """The graph of a network with ghosts, from fields of `Network` and `Ghost`."""
     network, method = parts(**settings)
     return method.graph(network)
+
+
+def asked(
+    method: Method,
+    graph: Graph,
+    params: Parameters,
+    x: Array,
+    target: Array,
+    purpose: Purpose = "train",
+    state: State | None = None,
+    **learning: Any,
+) -> Changes:
+    """What one batch changes, by a method that is made ready for it; `learning` are fields of `Learning`."""
+    work = method.prepare(graph, Learning(**({"batch_size": len(x)} | learning)))
+    return method.update(work, params, state or {}, Batch(x, target, Moment(0, 0, 0), purpose))[0]

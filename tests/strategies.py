@@ -10,8 +10,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.net.spec import Network, Schedule
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network, Schedule
 from lavaghost.numbers.arithmetic import Array
+from tests.networks import parts
 
 # ---- strategies
 
@@ -23,20 +26,36 @@ def units(max_value: int = 6) -> st.SearchStrategy[int]:
 
 @st.composite
 def networks(draw: st.DrawFn, max_hidden: int = 4, **fixed: Any) -> Network:
-    """A small network of any kind; `fixed` holds fields that must not vary."""
+    """A small network; `fixed` holds fields that must not vary."""
     sizes = draw(st.lists(units(), min_size=3, max_size=max_hidden + 2))
     activation = fixed.get("activation", draw(st.sampled_from(["relu", "hard_sigmoid"])))
     values: dict[str, Any] = {
         "layers": tuple(sizes),
         "activation": activation,
         "saturation": draw(st.sampled_from([None, 0.5, 2.0])) if activation == "relu" else None,
+        "loss": draw(st.sampled_from(["squared_error", "cross_entropy"])),
+    }
+    return Network(**(values | fixed))
+
+
+@st.composite
+def ghosts(draw: st.DrawFn, **fixed: Any) -> Ghost:
+    """A ghost method of any kind; `fixed` holds fields that must not vary."""
+    values: dict[str, Any] = {
         "mechanism": draw(st.sampled_from(["duplicate", "learned", "online"])),
         "feedback": draw(st.sampled_from(["tied", "random"])),
-        "loss": draw(st.sampled_from(["squared_error", "cross_entropy"])),
         "lam": draw(st.sampled_from([0.01, 0.1, 1.0])),
         "beta": draw(st.sampled_from([0.01, 0.1, 1.0])),
     }
-    return Network(**(values | fixed))
+    return Ghost(**(values | fixed))
+
+
+@st.composite
+def graphs(draw: st.DrawFn, max_hidden: int = 4, **fixed: Any) -> Graph:
+    """The graph of a small network with ghosts; `fixed` holds fields of either that must not vary."""
+    own = {key: value for key, value in fixed.items() if key in Network.model_fields}
+    rest = {key: value for key, value in fixed.items() if key not in own}
+    return draw(ghosts(**rest)).graph(draw(networks(max_hidden, **own)))
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -45,36 +64,60 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Problem(NamedTuple):
-    """A network with parameters, a batch `x (batch, n_0)` and one-hot targets `(batch, n_L)`."""
+    """A network with a ghost method, parameters, a batch `x (batch, n_0)` and one-hot targets `(batch, n_L)`."""
 
     network: Network
+    method: Ghost
     params: Parameters
     x: Array
     target: Array
 
+    @property
+    def graph(self) -> Graph:
+        """The network with the method's feedback and ghosts."""
+        return self.method.graph(self.network)
+
     def change(self, **fields: Any) -> "Problem":
         """The same numbers under another description."""
-        return self._replace(network=self.network.model_copy(update=fields))
+        own = {key: value for key, value in fields.items() if key in Network.model_fields}
+        rest = {key: value for key, value in fields.items() if key not in own}
+        return self._replace(
+            network=self.network.model_copy(update=own), method=self.method.model_copy(update=rest)
+        )
+
+    def single(self) -> "Problem":
+        """The same problem with numbers that float32 holds exactly."""
+        numbers = (self.params.astype(np.float32), self.x.astype(np.float32), self.target.astype(np.float32))
+        return self._replace(params=numbers[0], x=numbers[1], target=numbers[2])
+
+    def double(self) -> "Problem":
+        """The same numbers in double precision."""
+        return self._replace(params=self.params.astype(np.float64), x=self.x.astype(np.float64))
 
 
-def parameters(network: Network, seed: int, copied: bool = True) -> Parameters:
+def parameters(graph: Graph, seed: int, copied: bool = True) -> Parameters:
     """He-initialised float64 parameters with biases; learned ghosts are exact copies if `copied`."""
-    params = initial_parameters(network, seed, np.float64)
+    params = initial_parameters(graph, seed, np.float64)
     rng = np.random.default_rng([seed, 1])
     params = params._replace(biases=tuple(rng.normal(0.0, 0.3, b.shape) for b in params.biases))
-    return with_exact_ghosts(network, params) if copied and network.mechanism == "learned" else params
+    return with_exact_ghosts(params) if copied and params.ghost_weights else params
 
 
-def with_exact_ghosts(network: Network, params: Parameters) -> Parameters:
+def with_exact_ghosts(params: Parameters) -> Parameters:
     """Learned ghosts at the end point of their plasticity: copies of what they stand for."""
     return params._replace(
         ghost_weights=tuple(w.copy() for w in params.weights[1:]),
         ghost_biases=tuple(b.copy() for b in params.biases[1:]),
-        ghost_inhibition=tuple(params.feedback_of(k).copy() for k in range(1, network.depth)),
+        ghost_inhibition=tuple(fed_back(params, k).copy() for k in range(1, len(params.weights))),
     )
 
 
-def samples(network: Network, batch: int, seed: int) -> tuple[Array, Array]:
+def fed_back(params: Parameters, k: int) -> Array:
+    """B_k `(n_k, n_{k+1})` of a dense network: its own, or W_{k+1}^T where feedback is tied."""
+    return params.feedback[k - 1] if params.feedback else params.weights[k].T
+
+
+def samples(network: Network | Graph, batch: int, seed: int) -> tuple[Array, Array]:
     """Normal inputs and one-hot targets of random classes."""
     rng = np.random.default_rng([seed, 2])
     classes = rng.integers(0, network.layers[-1], batch)
@@ -91,8 +134,8 @@ def problem(
     **fields: Any,
 ) -> Problem:
     """A random problem; with `margin`, its samples keep every hidden unit that far from a kink of its rate."""
-    network = Network(layers=layers, **fields)
-    params = parameters(network, seed, copied)
+    network, method = parts(layers=layers, **fields)
+    params = parameters(method.graph(network), seed, copied)
     x, target = samples(network, batch if margin == 0 else 20 * batch, seed)
     if margin:
         membranes, _ = forward(network, params, x)
@@ -101,13 +144,13 @@ def problem(
         clear = np.flatnonzero(np.min(near, axis=0) > margin)[:batch]
         assert len(clear) == batch, f"only {len(clear)} of {20 * batch} samples keep {margin} from a kink"
         x, target = x[clear], target[clear]
-    return Problem(network, params, x, target)
+    return Problem(network, method, params, x, target)
 
 
 # ---- naive references
 
 
-def forward(network: Network, params: Parameters, x: Array) -> tuple[list[Array], list[Array]]:
+def forward(network: Network | Graph, params: Parameters, x: Array) -> tuple[list[Array], list[Array]]:
     """Membranes and rates of the plain feedforward pass, layers 1..L."""
     membranes: list[Array] = []
     rates: list[Array] = []
@@ -120,7 +163,7 @@ def forward(network: Network, params: Parameters, x: Array) -> tuple[list[Array]
     return membranes, rates
 
 
-def loss(network: Network, params: Parameters, x: Array, target: Array) -> float:
+def loss(network: Network | Graph, params: Parameters, x: Array, target: Array) -> float:
     """Mean over the batch of `-sum y log softmax(r_L)`, or of `|y - r_L|^2 / 2`."""
     out = forward(network, params, x)[1][-1]
     if network.loss == "squared_error":
@@ -130,7 +173,7 @@ def loss(network: Network, params: Parameters, x: Array, target: Array) -> float
     return float(-(target * log_p).sum(axis=1).mean())
 
 
-def descent(network: Network, params: Parameters, x: Array, target: Array) -> list[Array]:
+def descent(network: Network | Graph, params: Parameters, x: Array, target: Array) -> list[Array]:
     """The negative gradient of `loss` in the weights, by the chain rule; zero slope at and beyond a kink."""
     membranes, rates = forward(network, params, x)
     predicted = rates[-1]

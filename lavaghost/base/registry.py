@@ -37,7 +37,7 @@ class Registry(Generic[T]):
             return self._known[name]
         entries = {entry.value: entry for entry in entry_points(group=self.group) if entry.name == name}
         if not entries:
-            raise SpecError(f"no {self.what} {name!r}; there are {', '.join(self.names())}")
+            raise SpecError(f"no {self.what} {name!r:.80}; there are {', '.join(self.names())}")
         if len(entries) > 1:
             raise SpecError(
                 f"{self.what} {name!r} is registered as {' and '.join(sorted(entries))}; uninstall all but one"
@@ -61,6 +61,7 @@ class Registry(Generic[T]):
         if not isinstance(thing, self.contract):
             needed = ", ".join(
                 sorted(getattr(self.contract, "__protocol_attrs__", ()) or _attributes(self.contract))
+                or [f"a {self.contract.__name__}"]
             )
             raise SpecError(f"{self.what} {name!r} ({where}) is a {type(thing).__name__}; it needs {needed}")
         return thing

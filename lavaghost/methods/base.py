@@ -69,6 +69,10 @@ PROBE_EPOCH = 2**33
 """The epoch of a probe."""
 
 
+Purpose = Literal["train", "pretrain", "probe"]
+"""What a batch is for, see `Batch`."""
+
+
 class Batch(NamedTuple):
     """Samples `x (batch, n_0)` with targets `target (batch, n_L)`, and what they are for.
 
@@ -80,7 +84,7 @@ class Batch(NamedTuple):
     x: Array
     target: Array
     moment: Moment
-    purpose: Literal["train", "pretrain", "probe"] = "train"
+    purpose: Purpose = "train"
 
 
 class Factors(NamedTuple):

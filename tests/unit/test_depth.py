@@ -54,7 +54,7 @@ def test_a_unit_changes_no_digit(monkeypatch, mechanism, saturation, sweeps):
     )
 
     def trial():
-        engine = Equilibrium(p.network, 12, sweeps=sweeps, dtype=np.float64)
+        engine = Equilibrium(p.graph, 12, sweeps=sweeps, dtype=np.float64)
         found = engine.trial(p.params, p.x, p.target)
         return [np.array(a) for a in (*found.change, *found.unpredicted)], [np.array(a) for a in found.pre]
 
@@ -102,12 +102,12 @@ def test_a_deep_update_has_the_length_of_the_gradient_and_not_only_its_direction
     """Squared error, tiny beta, against the naive chain rule in double precision, over 62 hidden layers."""
     p = problem((5, *[24] * 62, 4), 30, loss="squared_error", lam=0.03, beta=1e-5)
     params = p.params.astype(np.float32)
-    engine = Equilibrium(p.network, 30)
+    engine = Equilibrium(p.graph, 30)
     trial = engine.trial(params, p.x.astype(np.float32), p.target.astype(np.float32))
-    wanted = descent(p.network, params.astype(np.float64), p.x, p.target)
+    wanted = descent(p.graph, params.astype(np.float64), p.x, p.target)
     for k in (1, 20, 40, 63):
         post = RULES["prediction"].post(trial.local(k)).astype(np.float64)
-        change = restoring_gain(p.network, k, trial.units[k - 1]) / 30 * post.T @ trial.pre[k - 1]
+        change = restoring_gain(p.graph, k, trial.units[k - 1]) / 30 * post.T @ trial.pre[k - 1]
         assert np.linalg.norm(change - wanted[k - 1]) < 1e-2 * np.linalg.norm(wanted[k - 1])
 
 

@@ -8,11 +8,11 @@ import pytest
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Trial
 from lavaghost.engines.equilibrium import Equilibrium
+from lavaghost.methods.ghost.residuals import loop_gain
 from lavaghost.methods.ghost.rules import RULES
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import loop_gain
 from tests import tolerances
-from tests.strategies import Problem, descent, distance, forward, parameters, problem, samples, slope
+from tests.strategies import Problem, descent, distance, fed_back, forward, parameters, problem, samples, slope
 
 LAYERS = (8, 16, 12, 10, 5)
 LOSSES = ["squared_error", "cross_entropy"]
@@ -27,7 +27,7 @@ BETAS = [1e-2, 3e-3, 1e-3, 3e-4, 1e-4]
 def solve(p: Problem, sweeps: int = 500) -> Trial:
     """A converged trial in double precision."""
     engine = Equilibrium(
-        p.network, len(p.x), sweeps=sweeps, tolerance=tolerances.SOLVED, push=True, dtype=np.float64
+        p.graph, len(p.x), sweeps=sweeps, tolerance=tolerances.SOLVED, push=True, dtype=np.float64
     )
     trial = engine.trial(p.params, p.x, p.target)
     assert engine.sweeps_done < sweeps, "not converged"
@@ -38,16 +38,16 @@ def update(p: Problem, rule: str) -> list[Array]:
     """The rule's weight change, multiplied out and restored to the scale of the gradient."""
     trial = solve(p)
     return [
-        restoring_gain(p.network, k)
+        restoring_gain(p.graph, k)
         / len(p.x)
         * np.einsum("bj,bi->ji", RULES[rule].post(trial.local(k)), trial.pre[k - 1])
-        for k in range(1, p.network.depth + 1)
+        for k in range(1, p.graph.depth + 1)
     ]
 
 
 def errors(p: Problem, rule: str) -> list[float]:
     """Per weight layer: relative distance of the update to the backprop gradient."""
-    found, wanted = update(p, rule), descent(p.network, p.params, p.x, p.target)
+    found, wanted = update(p, rule), descent(p.graph, p.params, p.x, p.target)
     return [distance(a, b) for a, b in zip(found, wanted, strict=True)]
 
 
@@ -70,8 +70,8 @@ def slopes(variable: list[float], rows: list[list[float]]) -> list[float]:
 @pytest.mark.parametrize("lam", [0.03, 1.0])
 def test_free_phase_is_the_feedforward_pass(mechanism, feedback, rates, lam):
     p = problem(LAYERS, 16, mechanism=mechanism, feedback=feedback, lam=lam, **rates)
-    free = Equilibrium(p.network, 16, dtype=np.float64).free(p.params, p.x)
-    for found, wanted in zip(free, forward(p.network, p.params, p.x)[1], strict=True):
+    free = Equilibrium(p.graph, 16, dtype=np.float64).free(p.params, p.x)
+    for found, wanted in zip(free, forward(p.graph, p.params, p.x)[1], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerances.FREE * np.abs(wanted).max())
 
 
@@ -81,8 +81,8 @@ def test_learned_ghosts_that_do_not_cancel_change_the_free_phase_by_lam():
     rows = []
     for lam in lams:
         p = problem(LAYERS, 16, mechanism="learned", copied=False, lam=lam)
-        free = Equilibrium(p.network, 16, free_sweeps=200, dtype=np.float64).free(p.params, p.x)
-        rows.append(distance(free[-1], forward(p.network, p.params, p.x)[1][-1]))
+        free = Equilibrium(p.graph.having(free_sweeps=200), 16, dtype=np.float64).free(p.params, p.x)
+        rows.append(distance(free[-1], forward(p.graph, p.params, p.x)[1][-1]))
     assert slope(lams, rows) == pytest.approx(1, abs=tolerances.SLOPE)
 
 
@@ -115,14 +115,14 @@ def test_prediction_of_one_sweep_is_first_order_in_beta_kinks_included(loss, lam
     """As in training: one sweep, any sample. A sample changes sides of a kink with probability O(beta), which is
     too coarse for a slope but not for a bound (measured: at most 3.8 times beta, at lam = 1)."""
     p = problem(LAYERS, 500, mechanism="duplicate", loss=loss, lam=lam)
-    wanted = descent(p.network, p.params, p.x, p.target)
+    wanted = descent(p.graph, p.params, p.x, p.target)
     for beta in (1e-2, 3e-3, 1e-3, 3e-4, 1e-4):
-        network = p.network.model_copy(update={"beta": beta})
-        engine = Equilibrium(network, 500, sweeps=1, push=False, dtype=np.float64)
+        graph = p.graph.having(beta=beta)
+        engine = Equilibrium(graph, 500, sweeps=1, push=False, dtype=np.float64)
         trial = engine.trial(p.params, p.x, p.target)
-        for k in range(1, network.depth + 1):
+        for k in range(1, graph.depth + 1):
             summed = trial.unpredicted[k - 1].T @ trial.pre[k - 1]
-            assert distance(restoring_gain(network, k) / 500 * summed, wanted[k - 1]) < 6 * beta
+            assert distance(restoring_gain(graph, k) / 500 * summed, wanted[k - 1]) < 6 * beta
 
 
 # ---- 3 and 4: the temporal rule, and online ghosts, are first order in lam as well
@@ -182,13 +182,13 @@ def test_online_loop_settles_below_a_gain_of_one_and_grows_above():
     """
     base = problem((6, 10, 4), 8, mechanism="online", loss="squared_error", beta=1e-30)
     base = base._replace(params=base.params._replace(biases=(np.full(10, 5.0), np.zeros(4))))
-    unit = loop_gain(base.network.model_copy(update={"lam": 1.0}), base.params)[0]
+    unit = loop_gain(base.graph.having(lam=1.0), base.params)[0]
     for gain in (0.3, 0.9, 1.1, 3.0):
         p = base.change(lam=gain / unit)
-        assert loop_gain(p.network, p.params) == pytest.approx((gain,))
+        assert loop_gain(p.graph, p.params) == pytest.approx((gain,))
         sizes = []
         for sweeps in (38, 39, 40):
-            engine = Equilibrium(p.network, 8, sweeps=sweeps, dtype=np.float64)
+            engine = Equilibrium(p.graph, 8, sweeps=sweeps, dtype=np.float64)
             sizes.append(engine.trial(p.params, p.x, p.target).change[0].copy())
         steps = [np.linalg.norm(b - a) for a, b in pairwise(sizes)]
         settled = steps[1] <= 1e-12 * np.linalg.norm(sizes[-1])
@@ -201,10 +201,10 @@ def test_online_loop_settles_below_a_gain_of_one_and_grows_above():
 @pytest.mark.parametrize("feedback", ["tied", "random"])
 def test_online_solve_reports_whether_it_settled(feedback):
     base = problem((6, 20, 20, 4), 16, mechanism="online", feedback=feedback, beta=1e-3)
-    unit = max(loop_gain(base.network.model_copy(update={"lam": 1.0}), base.params))
+    unit = max(loop_gain(base.graph.having(lam=1.0), base.params))
     for gain, settles in ((0.25, True), (20.0, False)):
         p = base.change(lam=gain / unit)
-        engine = Equilibrium(p.network, 16, sweeps=60, tolerance=1e-9, dtype=np.float64)
+        engine = Equilibrium(p.graph, 16, sweeps=60, tolerance=1e-9, dtype=np.float64)
         trial = engine.trial(p.params, p.x, p.target)
         assert (engine.sweeps_done < 60) == settles
         drive = np.abs(trial.free[0]).max()
@@ -213,7 +213,7 @@ def test_online_solve_reports_whether_it_settled(feedback):
 
 def test_duplicate_ghosts_have_no_loop_at_the_same_gain():
     base = problem((6, 20, 20, 4), 16, mechanism="duplicate", beta=1e-3)
-    unit = max(loop_gain(base.network.model_copy(update={"lam": 1.0}), base.params))
+    unit = max(loop_gain(base.graph.having(lam=1.0), base.params))
     solve(base.change(lam=20.0 / unit))
 
 
@@ -228,35 +228,35 @@ def test_the_solution_satisfies_the_equations_of_the_model(mechanism, loss, rate
     p = problem(
         (5, 9, 8, 4), 6, mechanism=mechanism, loss=loss, copied=False, lam=0.02, beta=0.3, seed=4, **rates
     )
-    network, params = p.network, p.params
-    engine = Equilibrium(network, 6, sweeps=300, tolerance=tolerances.SOLVED, free_sweeps=100, dtype=np.float64)
+    graph, params = p.graph.having(free_sweeps=100), p.params
+    engine = Equilibrium(graph, 6, sweeps=300, tolerance=tolerances.SOLVED, dtype=np.float64)
     trial = engine.trial(params, p.x, p.target)
     free = [p.x, *trial.free]
     nudged = [p.x, *(a + b for a, b in zip(trial.free, trial.change, strict=True))]
 
     def inhibition(k: int, r: list[Array]) -> Array:
         if mechanism == "online":
-            return free[k + 1] @ params.feedback_of(k).T
+            return free[k + 1] @ fed_back(params, k).T
         copies = mechanism == "duplicate"
         g_w = params.weights[k] if copies else params.ghost_weights[k - 1]
         g_b = params.biases[k] if copies else params.ghost_biases[k - 1]
-        out = params.feedback_of(k) if copies else params.ghost_inhibition[k - 1]
+        out = fed_back(params, k) if copies else params.ghost_inhibition[k - 1]
         v = r[k] @ g_w.T + g_b
-        g = v if k + 1 == network.depth else np.clip(v, 0, network.r_max)
+        g = v if k + 1 == graph.depth else np.clip(v, 0, graph.r_max)
         return g @ out.T
 
     for r, s in ((free, 0.0), (nudged, 1.0)):
-        for k in range(1, network.depth + 1):
+        for k in range(1, graph.depth + 1):
             u = r[k - 1] @ params.weights[k - 1].T + params.biases[k - 1]
-            if k < network.depth:
-                u = u + network.lam * (r[k + 1] @ params.feedback_of(k).T - inhibition(k, r))
-                u = np.clip(u, 0, network.r_max)
+            if k < graph.depth:
+                u = u + graph.lam * (r[k + 1] @ fed_back(params, k).T - inhibition(k, r))
+                u = np.clip(u, 0, graph.r_max)
             else:
                 out = r[k]
                 if loss == "cross_entropy":
                     z = np.exp(out)
                     out = z / z.sum(axis=1, keepdims=True)
-                u = u + network.beta * s * (p.target - out)
+                u = u + graph.beta * s * (p.target - out)
             np.testing.assert_allclose(r[k], u, rtol=0, atol=tolerances.TAU)
 
 
@@ -266,7 +266,7 @@ def test_one_sweep_is_the_top_down_pass_and_more_sweeps_approach_the_solution(me
     wanted = solve(p).change[0].copy()
     rows = []
     for sweeps in (1, 2, 3, 4, 6):
-        engine = Equilibrium(p.network, len(p.x), sweeps=sweeps, push=True, dtype=np.float64)
+        engine = Equilibrium(p.graph, len(p.x), sweeps=sweeps, push=True, dtype=np.float64)
         rows.append(distance(engine.trial(p.params, p.x, p.target).change[0], wanted))
     # one sweep leaves O(beta) of the softmax, and O(lam) of an online loop
     assert rows[0] < 0.3
@@ -278,7 +278,7 @@ def test_without_push_the_prediction_of_one_sweep_is_the_same():
     p = problem(LAYERS, 12, mechanism="duplicate")
     post = {}
     for push in (False, True):
-        engine = Equilibrium(p.network, 12, sweeps=1, push=push, dtype=np.float64)
+        engine = Equilibrium(p.graph, 12, sweeps=1, push=push, dtype=np.float64)
         trial = engine.trial(p.params, p.x, p.target)
         post[push] = [np.array(trial.local(k).unpredicted) for k in range(1, 5)]
     for k in range(4):
@@ -289,10 +289,10 @@ def test_without_push_the_prediction_of_one_sweep_is_the_same():
 @pytest.mark.parametrize("mechanism", ["duplicate", "online", "learned"])
 def test_buffers_carry_nothing_from_one_trial_to_the_next(mechanism):
     p = problem(LAYERS, 12, mechanism=mechanism, lam=0.01)
-    other_x, other_target = samples(p.network, 12, 99)
+    other_x, other_target = samples(p.graph, 12, 99)
 
     def trial_after(*before: int) -> list[Array]:
-        engine = Equilibrium(p.network, 12, sweeps=3, dtype=np.float64)
+        engine = Equilibrium(p.graph, 12, sweeps=3, dtype=np.float64)
         for size in before:
             engine.trial(p.params, 100 * other_x[:size], other_target[:size])
         trial = engine.trial(p.params, p.x[:7], p.target[:7])
@@ -307,9 +307,9 @@ def test_buffers_carry_nothing_from_one_trial_to_the_next(mechanism):
 def test_a_batch_is_its_samples_one_by_one():
     for mechanism in ("duplicate", "online", "learned"):
         p = problem(LAYERS, 6, mechanism=mechanism, lam=0.01, copied=False)
-        whole = Equilibrium(p.network, 6, sweeps=3, dtype=np.float64).trial(p.params, p.x, p.target)
+        whole = Equilibrium(p.graph, 6, sweeps=3, dtype=np.float64).trial(p.params, p.x, p.target)
         for i in range(6):
-            one = Equilibrium(p.network, 1, sweeps=3, dtype=np.float64).trial(
+            one = Equilibrium(p.graph, 1, sweeps=3, dtype=np.float64).trial(
                 p.params, p.x[i : i + 1], p.target[i : i + 1]
             )
             for a, b in zip(whole.change, one.change, strict=True):
@@ -320,24 +320,24 @@ def test_a_batch_is_its_samples_one_by_one():
 
 def test_output_splits_any_number_of_samples_into_batches():
     p = problem(LAYERS, 23)
-    engine = Equilibrium(p.network, 10, dtype=np.float64)
-    wanted = forward(p.network, p.params, p.x)[1][-1]
+    engine = Equilibrium(p.graph, 10, dtype=np.float64)
+    wanted = forward(p.graph, p.params, p.x)[1][-1]
     np.testing.assert_allclose(engine.output(p.params, p.x), wanted, rtol=0, atol=1e-12)
 
 
 def test_a_batch_beyond_the_buffers_is_refused():
     p = problem(LAYERS, 11)
     with pytest.raises(ValueError, match="batch of 11 exceeds this engine's 10"):
-        Equilibrium(p.network, 10).trial(p.params, p.x, p.target)
+        Equilibrium(p.graph, 10).trial(p.params, p.x, p.target)
 
 
 def test_deviations_survive_in_float32_where_a_difference_of_rates_drowns():
     """lam = 0.03, beta = 0.01: the update of layer 1 keeps a cosine of 1, and the naive difference does not."""
-    network = problem((64, 100, 100, 10), 1).network.model_copy(update={"lam": 0.03, "beta": 0.01})
-    params = parameters(network, 0)
-    x, target = samples(network, 64, 0)
-    wanted = descent(network, params, x, target)[0].ravel()
-    trial = Equilibrium(network, 64).trial(
+    graph = problem((64, 100, 100, 10), 1, lam=0.03, beta=0.01).graph
+    params = parameters(graph, 0)
+    x, target = samples(graph, 64, 0)
+    wanted = descent(graph, params, x, target)[0].ravel()
+    trial = Equilibrium(graph, 64).trial(
         params.astype(np.float32), x.astype(np.float32), target.astype(np.float32)
     )
     nudged = trial.free[0] + trial.change[0]

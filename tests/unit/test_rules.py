@@ -44,7 +44,7 @@ def test_a_trial_hands_out_its_layers_from_one():
 def test_in_layer_one_both_rules_read_the_same(mechanism):
     """The input is clamped: its prediction is the neuron's own free rate."""
     p = problem((5, 7, 6, 4), 8, mechanism=mechanism, schedule=fast())
-    for engine in (Equilibrium(p.network, 8, sweeps=3, dtype=np.float64), Stepped(p.network)):
+    for engine in (Equilibrium(p.graph, 8, sweeps=3, dtype=np.float64), Stepped(p.graph)):
         local = engine.trial(p.params, p.x, p.target).local(1)
         np.testing.assert_array_equal(TEMPORAL.post(local), PREDICTION.post(local))
 
@@ -53,7 +53,7 @@ def test_in_layer_one_both_rules_read_the_same(mechanism):
 def test_what_is_unpredicted_is_what_the_nudge_adds_to_the_rate_and_not_to_its_ghost(mechanism):
     """From the definition: r_k - rho(G r_{k-1} + c), nudged minus free, in the equilibrium engine."""
     p = problem((5, 7, 6, 4), 8, mechanism=mechanism, lam=0.05, beta=0.5, copied=False)
-    engine = Equilibrium(p.network, 8, sweeps=200, tolerance=1e-14, free_sweeps=60, dtype=np.float64)
+    engine = Equilibrium(p.graph.having(free_sweeps=60), 8, sweeps=200, tolerance=1e-14, dtype=np.float64)
     trial = engine.trial(p.params, p.x, p.target)
     nudged = [a + b for a, b in zip(trial.free, trial.change, strict=True)]
     for k in (2, 3):
@@ -88,9 +88,9 @@ def test_prediction_bears_ghosts_that_predict_badly(engine):
         for group in (p.params.ghost_weights, p.params.ghost_biases):
             for array in group:
                 array[:] = share * array
-        made = Equilibrium(p.network, 40, sweeps=50, free_sweeps=60, dtype=np.float64)
-        trial = (Stepped(p.network) if engine == "stepped" else made).trial(p.params, p.x, p.target)
-        gradient = descent(p.network, p.params, p.x, p.target)
+        made = Equilibrium(p.graph.having(free_sweeps=60), 40, sweeps=50, dtype=np.float64)
+        trial = (Stepped(p.graph) if engine == "stepped" else made).trial(p.params, p.x, p.target)
+        gradient = descent(p.graph, p.params, p.x, p.target)
         cosines = []
         for k in (1, 2, 3):
             change = PREDICTION.post(trial.local(k)).T @ trial.pre[k - 1]

@@ -8,23 +8,24 @@ import pytest
 from lavaghost.dynamics import Parameters, State, network_step, start_trial, wire
 from lavaghost.dynamics.neuron import nudge, rate, residual, softmax
 from lavaghost.engines.stepped import Stepped
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
 from tests import tolerances
-from tests.strategies import fast, problem
+from tests.networks import ghost_graph
+from tests.strategies import fast, fed_back, problem
 
 FLOAT = Float()
 DEPTHS = [(4, 5, 3), (4, 5, 6, 3), (4, 5, 6, 4, 3), (4, 5, 6, 4, 5, 3)]
 MECHANISMS = ["duplicate", "learned", "online"]
 
 
-def positive(network: Network) -> Parameters:
+def positive(graph: Graph) -> Parameters:
     """Weights above zero, no biases: what arrives anywhere is seen there."""
     rng = np.random.default_rng(0)
-    n, hidden = network.layers, range(1, network.depth)
-    learned = network.mechanism == "learned"
+    n, hidden = graph.layers, range(1, graph.depth)
+    learned = graph.ghosts_learn
     return Parameters(
-        weights=tuple(rng.uniform(0.1, 1, (n[k], n[k - 1])) for k in range(1, network.depth + 1)),
+        weights=tuple(rng.uniform(0.1, 1, (n[k], n[k - 1])) for k in range(1, graph.depth + 1)),
         biases=tuple(np.zeros(size) for size in n[1:]),
         ghost_weights=tuple(rng.uniform(0.1, 1, (n[k + 1], n[k])) for k in hidden) if learned else (),
         ghost_biases=tuple(np.zeros(n[k + 1]) for k in hidden) if learned else (),
@@ -32,9 +33,9 @@ def positive(network: Network) -> Parameters:
     )
 
 
-def run(network: Network, params: Parameters, x: Array, target: Array | None, free: int, nudged: int = 0):
+def run(graph: Graph, params: Parameters, x: Array, target: Array | None, free: int, nudged: int = 0):
     """States after the reset step, then after each free and each nudged step."""
-    net = wire(network, params, FLOAT)
+    net = wire(graph, params, FLOAT)
     drive = FLOAT.synapse(net.weights[0], x)
     states = [start_trial(net, drive, FLOAT)]
     for step in range(free + nudged):
@@ -53,9 +54,9 @@ def arrival(arrays: list[Array], rest: Array | float = 0.0) -> int:
 @pytest.mark.parametrize("layers", DEPTHS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_an_input_reaches_layer_k_at_step_k_and_its_ghosts_with_the_next_layer(layers, mechanism):
-    network = Network(layers=layers, mechanism=mechanism)
-    depth = network.depth
-    states = run(network, positive(network), np.ones((1, layers[0])), None, free=2 * depth + 2)
+    graph = ghost_graph(layers=layers, mechanism=mechanism)
+    depth = graph.depth
+    states = run(graph, positive(graph), np.ones((1, layers[0])), None, free=2 * depth + 2)
     for k in range(1, depth + 1):
         assert arrival([s.v_mem[k - 1] for s in states]) == k
     for k in range(1, depth):
@@ -67,11 +68,11 @@ def test_an_input_reaches_layer_k_at_step_k_and_its_ghosts_with_the_next_layer(l
 @pytest.mark.parametrize("layers", DEPTHS)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_target_moves_the_output_at_once_and_layer_k_after_one_step_per_link(layers, mechanism):
-    network = Network(layers=layers, mechanism=mechanism, lam=1e-3)
-    params, depth = positive(network), network.depth
+    graph = ghost_graph(layers=layers, mechanism=mechanism, lam=1e-3)
+    params, depth = positive(graph), graph.depth
     target = np.full((1, layers[-1]), 50.0)
-    with_target = run(network, params, np.ones((1, layers[0])), target, free=7, nudged=depth + 2)
-    without = run(network, params, np.ones((1, layers[0])), None, free=7 + depth + 2)
+    with_target = run(graph, params, np.ones((1, layers[0])), target, free=7, nudged=depth + 2)
+    without = run(graph, params, np.ones((1, layers[0])), None, free=7 + depth + 2)
     for k in range(1, depth + 1):
         pairs = zip(with_target, without, strict=True)
         # the first step with a target is step 8; a held online ghost differs from a free one of its own
@@ -101,8 +102,8 @@ def test_one_step_is_the_equation_with_the_messages_of_the_step_before():
                 beta=0.7,
             )
             w, b = p.params.weights, p.params.biases
-            back = [p.params.feedback_of(k) for k in (1, 2)]
-            states = run(p.network, p.params, p.x, p.target, free=6, nudged=5)
+            back = [fed_back(p.params, k) for k in (1, 2)]
+            states = run(p.graph, p.params, p.x, p.target, free=6, nudged=5)
             for step, (old, new) in enumerate(pairwise(states), start=1):
                 nudged = step > 6
                 r = [p.x] + [np.maximum(v, 0) for v in old.v_mem[:-1]] + [old.v_mem[-1]]
@@ -135,7 +136,7 @@ def test_one_step_is_the_equation_with_the_messages_of_the_step_before():
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_the_reset_step_leaves_nothing_but_the_input_on_its_way(mechanism):
     p = problem((4, 5, 6, 3), 2, mechanism=mechanism)
-    first = run(p.network, p.params, p.x, None, free=0)[0]
+    first = run(p.graph, p.params, p.x, None, free=0)[0]
     for field, group in first._asdict().items():
         for k, array in enumerate(group):
             if (field, k) == ("drive", 0):
@@ -148,7 +149,7 @@ def test_the_reset_step_leaves_nothing_but_the_input_on_its_way(mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_trial_does_not_see_the_one_before(mechanism):
     p = problem((4, 5, 6, 3), 3, mechanism=mechanism, schedule=fast())
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     fresh = engine.trial(p.params, p.x, p.target)
     engine.trial(p.params, -50 * p.x[::-1], p.target[::-1])
     again = engine.trial(p.params, p.x, p.target)
@@ -160,7 +161,7 @@ def test_a_trial_does_not_see_the_one_before(mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_step_changes_neither_its_state_nor_its_inputs(mechanism):
     p = problem((4, 5, 6, 3), 3, mechanism=mechanism)
-    net = wire(p.network, p.params, FLOAT)
+    net = wire(p.graph, p.params, FLOAT)
     drive = FLOAT.synapse(net.weights[0], p.x)
     state = network_step(net, start_trial(net, drive, FLOAT), drive, None, FLOAT)
     before = [a.copy() for group in (*state, net.weights, net.biases, net.feedback) for a in group]
@@ -177,7 +178,7 @@ def test_a_step_changes_neither_its_state_nor_its_inputs(mechanism):
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 def test_a_batch_is_its_samples_one_by_one(mechanism, loss):
     p = problem((4, 5, 6, 3), 7, mechanism=mechanism, loss=loss, copied=False, schedule=fast())
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     _, whole = engine.ends(p.params, p.x, p.target)
     for i in range(7):
         _, one = engine.ends(p.params, p.x[i : i + 1], p.target[i : i + 1])
@@ -198,7 +199,7 @@ def test_a_batch_is_its_samples_one_by_one(mechanism, loss):
 def test_duplicate_ghosts_cancel_to_the_bit_at_every_free_step(layers, feedback, batch, tau):
     schedule = fast(tau_steps=tau, tau_ghost_steps=tau)
     p = problem(layers, batch, mechanism="duplicate", feedback=feedback, lam=1.0, schedule=schedule)
-    for step, state in enumerate(run(p.network, p.params, p.x, None, free=25)):
+    for step, state in enumerate(run(p.graph, p.params, p.x, None, free=25)):
         for k, (b, i) in enumerate(zip(state.feedback, state.inhibition, strict=True), start=1):
             assert (b - i == 0.0).all(), (step, k)
 
@@ -206,9 +207,9 @@ def test_duplicate_ghosts_cancel_to_the_bit_at_every_free_step(layers, feedback,
 @pytest.mark.parametrize("kind", [{"saturation": 0.5}, {"activation": "hard_sigmoid"}])
 def test_duplicate_ghosts_cancel_to_the_bit_in_saturation_too(kind):
     p = problem((4, 9, 8, 7, 3), 5, mechanism="duplicate", lam=1.0, **kind)
-    states = run(p.network, p.params, 3 * p.x, None, free=20)
+    states = run(p.graph, p.params, 3 * p.x, None, free=20)
     top = 0.5 if "saturation" in kind else 1.0
-    assert any((rate(s.v_mem[1], p.network, 2, FLOAT) == top).any() for s in states)
+    assert any((rate(s.v_mem[1], p.graph, 2, FLOAT) == top).any() for s in states)
     for state in states:
         for b, i in zip(state.feedback, state.inhibition, strict=True):
             np.testing.assert_array_equal(b, i)
@@ -217,7 +218,7 @@ def test_duplicate_ghosts_cancel_to_the_bit_in_saturation_too(kind):
 def test_a_slower_ghost_cancels_only_at_rest():
     """The premise of exact cancellation at every step: with another time constant it is exact in the end alone."""
     p = problem((4, 5, 6, 3), 3, mechanism="duplicate", lam=0.03, schedule=fast(tau_ghost_steps=4.0))
-    states = run(p.network, p.params, p.x, None, free=300)
+    states = run(p.graph, p.params, p.x, None, free=300)
     worst = [max(np.abs(b - i).max() for b, i in zip(s.feedback, s.inhibition, strict=True)) for s in states]
     assert max(worst) > 0.1
     assert worst[-1] < 1e-12
@@ -225,7 +226,7 @@ def test_a_slower_ghost_cancels_only_at_rest():
 
 def test_online_ghosts_follow_the_feedback_and_are_held_while_a_target_is_given():
     p = problem((4, 5, 6, 3), 3, mechanism="online", lam=0.01)
-    states = run(p.network, p.params, p.x, p.target, free=200, nudged=30)
+    states = run(p.graph, p.params, p.x, p.target, free=200, nudged=30)
     for k in range(2):
         np.testing.assert_allclose(states[200].v_ghost[k], states[200].feedback[k], atol=1e-12)
         for state in states[201:]:
@@ -236,20 +237,20 @@ def test_online_ghosts_follow_the_feedback_and_are_held_while_a_target_is_given(
 
 def test_duplicate_ghosts_share_the_very_message_of_the_layer_that_they_copy():
     p = problem((4, 5, 6, 3), 3, mechanism="duplicate")
-    net = wire(p.network, p.params, FLOAT)
-    state = run(p.network, p.params, p.x, None, free=3)[-1]
+    net = wire(p.graph, p.params, FLOAT)
+    state = run(p.graph, p.params, p.x, None, free=3)[-1]
     assert all(g is w for g, w in zip(net.ghost_weights, net.weights[1:], strict=True))
     assert all(g is d for g, d in zip(state.ghost_drive, state.drive[1:], strict=True))
 
 
 def test_wiring_resolves_tied_and_random_feedback():
     tied = problem((4, 5, 6, 3), 1)
-    net = wire(tied.network, tied.params, FLOAT)
+    net = wire(tied.graph, tied.params, FLOAT)
     for k in (1, 2):
         np.testing.assert_array_equal(net.feedback[k - 1], tied.params.weights[k].T)
         assert net.feedback[k - 1].flags.c_contiguous
     other = problem((4, 5, 6, 3), 1, feedback="random")
-    net = wire(other.network, other.params, Float(np.float32))
+    net = wire(other.graph, other.params, Float(np.float32))
     for k in (1, 2):
         np.testing.assert_array_equal(net.feedback[k - 1], other.params.feedback[k - 1].astype(np.float32))
         assert not np.array_equal(net.feedback[k - 1], other.params.weights[k].T.astype(np.float32))
@@ -258,7 +259,7 @@ def test_wiring_resolves_tied_and_random_feedback():
 def test_a_state_has_the_documented_shapes():
     for mechanism in MECHANISMS:
         p = problem((4, 5, 6, 3), 2, mechanism=mechanism)
-        for state in run(p.network, p.params, p.x, p.target, free=2, nudged=2):
+        for state in run(p.graph, p.params, p.x, p.target, free=2, nudged=2):
             assert isinstance(state, State)
             online = mechanism == "online"
             assert [a.shape for a in state.v_mem] == [(2, 5), (2, 6), (2, 3)]
@@ -292,13 +293,13 @@ def test_nudge_points_from_the_prediction_to_the_target():
 
 def test_rates_are_clipped_in_hidden_layers_and_linear_at_the_output():
     v = np.array([[-1.0, 0.0, 0.3, 2.0]])
-    relu, bounded = Network(layers=(1, 4, 4)), Network(layers=(1, 4, 4), saturation=0.5)
-    sigmoid = Network(layers=(1, 4, 4), activation="hard_sigmoid")
+    relu, bounded = ghost_graph(layers=(1, 4, 4)), ghost_graph(layers=(1, 4, 4), saturation=0.5)
+    sigmoid = ghost_graph(layers=(1, 4, 4), activation="hard_sigmoid")
     np.testing.assert_array_equal(rate(v, relu, 1, FLOAT), [[0, 0, 0.3, 2]])
     np.testing.assert_array_equal(rate(v, bounded, 1, FLOAT), [[0, 0, 0.3, 0.5]])
     np.testing.assert_array_equal(rate(v, sigmoid, 1, FLOAT), [[0, 0, 0.3, 1]])
-    for network in (relu, bounded, sigmoid):
-        np.testing.assert_array_equal(rate(v, network, 2, FLOAT), v)
+    for graph in (relu, bounded, sigmoid):
+        np.testing.assert_array_equal(rate(v, graph, 2, FLOAT), v)
 
 
 def test_residual_is_relative_to_the_feedback():

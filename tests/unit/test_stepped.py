@@ -23,10 +23,10 @@ import pytest
 
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
-from lavaghost.net.spec import Schedule
+from lavaghost.net.network import Schedule
 from lavaghost.numbers.arithmetic import Array
 from tests import tolerances
-from tests.strategies import Problem, forward, problem, slope
+from tests.strategies import Problem, fed_back, forward, problem, slope
 
 MECHANISMS = ["duplicate", "learned", "online"]
 LOSSES = ["squared_error", "cross_entropy"]
@@ -52,22 +52,20 @@ def spectral(a: Array) -> float:
 
 def wires(p: Problem) -> tuple[list[Array], list[Array], list[Array]]:
     """G_k, c_k and I_k of every hidden layer; empty for online ghosts."""
-    network, params, hidden = p.network, p.params, range(1, p.network.depth)
-    if network.mechanism == "duplicate":
+    params, hidden = p.params, range(1, p.graph.depth)
+    if p.method.mechanism == "duplicate":
         return (
             list(params.weights[1:]),
             list(params.biases[1:]),
-            [params.feedback_of(k) for k in hidden],
+            [fed_back(params, k) for k in hidden],
         )
     return list(params.ghost_weights), list(params.ghost_biases), list(params.ghost_inhibition)
 
 
 def fixed_points(p: Problem) -> tuple[Rest, Rest]:
     """Free and nudged, from the equilibrium engine's rates and the equations of the membranes."""
-    network, params = p.network, p.params
-    engine = Equilibrium(
-        network, len(p.x), sweeps=1000, tolerance=1e-14, push=True, free_sweeps=300, dtype=np.float64
-    )
+    graph, params = p.graph.having(free_sweeps=300), p.params
+    engine = Equilibrium(graph, len(p.x), sweeps=1000, tolerance=1e-14, push=True, dtype=np.float64)
     trial = engine.trial(params, p.x, p.target)
     assert engine.sweeps_done < 1000
     free = [p.x, *trial.free]
@@ -75,18 +73,18 @@ def fixed_points(p: Problem) -> tuple[Rest, Rest]:
     found = []
     for r, is_nudged in ((free, False), (nudged, True)):
         ghosts, membranes = [], []
-        for k in range(1, network.depth + 1):
+        for k in range(1, graph.depth + 1):
             u = r[k - 1] @ params.weights[k - 1].T + params.biases[k - 1]
-            if k < network.depth:
-                if network.mechanism == "online":
-                    ghost = inhibition = free[k + 1] @ params.feedback_of(k).T
+            if k < graph.depth:
+                if p.method.mechanism == "online":
+                    ghost = inhibition = free[k + 1] @ fed_back(params, k).T
                 else:
                     g_w, g_b, out = (group[k - 1] for group in wires(p))
                     ghost = r[k] @ g_w.T + g_b
-                    rate = ghost if k + 1 == network.depth else np.clip(ghost, 0, network.r_max)
+                    rate = ghost if k + 1 == graph.depth else np.clip(ghost, 0, graph.r_max)
                     inhibition = rate @ out.T
                 ghosts.append(ghost)
-                u = u + network.lam * (r[k + 1] @ params.feedback_of(k).T - inhibition)
+                u = u + graph.lam * (r[k + 1] @ fed_back(params, k).T - inhibition)
             elif is_nudged:
                 u = r[k]
             membranes.append(u)
@@ -96,11 +94,11 @@ def fixed_points(p: Problem) -> tuple[Rest, Rest]:
 
 def walk(p: Problem, a: list[Array], g: list[Array], steps: int, nudged: bool) -> None:
     """The comparison recursion, in place."""
-    network, params = p.network, p.params
-    tau, tau_g = network.schedule.tau_steps, network.schedule.tau_ghost_steps
-    lam, beta, depth, online = network.lam, network.beta, network.depth, network.mechanism == "online"
+    graph, params = p.graph, p.params
+    tau, tau_g = graph.schedule.tau_steps, graph.schedule.tau_ghost_steps
+    lam, beta, depth, online = graph.lam, graph.beta, graph.depth, p.method.mechanism == "online"
     w = [spectral(m) for m in params.weights]
-    b = [spectral(params.feedback_of(k)) for k in range(1, depth)]
+    b = [spectral(fed_back(params, k)) for k in range(1, depth)]
     g_w, _, out = ([spectral(m) for m in group if m.ndim == 2] for group in wires(p))
     for _ in range(steps):
         a_old, g_old = [v.copy() for v in a], [v.copy() for v in g]
@@ -116,7 +114,7 @@ def walk(p: Problem, a: list[Array], g: list[Array], steps: int, nudged: bool) -
                 ghost = g[k] if online else out[k] * g_old[k]
                 arriving = arriving + lam * (b[k] * a_old[k + 1] + ghost)
             elif nudged:
-                keep = abs(keep - beta / tau) if network.loss == "squared_error" else keep + beta / (2 * tau)
+                keep = abs(keep - beta / tau) if graph.loss == "squared_error" else keep + beta / (2 * tau)
             a[k] = keep * a_old[k] + arriving / tau
 
 
@@ -150,7 +148,7 @@ def test_both_phases_converge_within_the_derived_bound(mechanism, loss, feedback
     bounds = {"free": [], "nudged": []}
     for steps in TIMES:
         p = p.change(schedule=slow(steps))
-        engine = Stepped(p.network)
+        engine = Stepped(p.graph)
         ends = engine.ends(p.params, p.x, p.target)
         # the bound of the free phase, then of the nudged one, which starts where the free one ended
         a = [norm(u) for u in free.membranes]
@@ -181,7 +179,7 @@ def test_change_of_rates_converges_to_the_solved_deviation(mechanism):
     wanted = [n - f for f, n in zip(free.rates, nudged.rates, strict=True)]
     errors = []
     for steps in (20, 40, 80):
-        trial = Stepped(p.change(schedule=slow(steps)).network).trial(p.params, p.x, p.target)
+        trial = Stepped(p.change(schedule=slow(steps)).graph).trial(p.params, p.x, p.target)
         errors.append(max(norm(a - b).max() / norm(b).max() for a, b in zip(trial.change, wanted, strict=True)))
     assert errors[0] > errors[1] > errors[2]
     # at half a decade per tau: 40 time constants of 2 steps leave nothing but rounding over beta lam^2
@@ -196,7 +194,7 @@ def test_the_fixed_point_does_not_depend_on_tau(mechanism, loss):
     for tau, tau_g in ((1.5, 1.0), (2.0, 2.0), (4.0, 1.5), (2.0, 5.0)):
         schedule = slow(400, tau_steps=tau, tau_ghost_steps=tau_g)
         q = p.change(schedule=schedule)
-        engine = Stepped(q.network)
+        engine = Stepped(q.graph)
         free, nudged = engine.ends(q.params, q.x, q.target)
         reached.append([*engine.rates(free), *engine.rates(nudged)])
     for other in reached[1:]:
@@ -215,7 +213,7 @@ def test_the_path_converges_in_first_order_to_the_continuous_solution():
     steps_of, errors = [8, 16, 32, 64], []
     for tau in steps_of:
         q = p.change(schedule=Schedule(tau_steps=tau, tau_ghost_steps=tau, t_free_steps=tau + 1))
-        free, _ = Stepped(q.network).ends(q.params, q.x)
+        free, _ = Stepped(q.graph).ends(q.params, q.x)
         errors.append(norm(free.v_mem[0] - (1 - np.exp(-1.0)) * drive)[0])
     assert slope([1 / s for s in steps_of], errors) == pytest.approx(1, abs=tolerances.SLOPE)
 
@@ -229,8 +227,8 @@ def test_free_phase_converges_to_the_feedforward_pass(mechanism, lam, rates):
         lam /= 10
     p = problem((6, 8, 7, 4), 5, mechanism=mechanism, lam=lam, **rates)
     q = p.change(schedule=slow(300, tau_ghost_steps=2.0))
-    out = Stepped(q.network).output(q.params, q.x)
-    wanted = forward(p.network, p.params, p.x)[1][-1]
+    out = Stepped(q.graph).output(q.params, q.x)
+    wanted = forward(p.graph, p.params, p.x)[1][-1]
     np.testing.assert_allclose(out, wanted, rtol=0, atol=tolerances.FREE * np.abs(wanted).max())
 
 
@@ -240,9 +238,9 @@ def test_free_phase_converges_to_the_feedforward_pass(mechanism, lam, rates):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_trial_reports_the_states_at_the_ends_of_its_phases(mechanism):
     p = problem((4, 5, 5, 3), 3, mechanism=mechanism, copied=False, schedule=slow(9))
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     states = [state for _, state in engine.states(p.params, p.x, p.target)]
-    assert len(states) == p.network.schedule.t_free_steps + p.network.schedule.t_nudge_steps
+    assert len(states) == p.graph.schedule.t_free_steps + p.graph.schedule.t_nudge_steps
     free, end = states[9], states[-1]
     trial = engine.trial(p.params, p.x, p.target)
     np.testing.assert_array_equal(trial.pre[0], p.x)
@@ -271,7 +269,7 @@ def test_a_trial_reports_the_states_at_the_ends_of_its_phases(mechanism):
 def test_duplicates_miss_nothing_without_a_target_so_that_what_they_miss_with_one_is_all_error():
     """With the time constant of what they copy: r_k - g_{k-1} is zero to the bit when the free phase ends."""
     p = problem((4, 5, 5, 3), 3, mechanism="duplicate")
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     free, end = engine.ends(p.params, p.x, p.target)
     for rates, ghosts in zip(engine.rates(free)[1:], engine.ghost_rates(free), strict=True):
         np.testing.assert_array_equal(rates, ghosts)
@@ -284,7 +282,7 @@ def test_duplicates_miss_nothing_without_a_target_so_that_what_they_miss_with_on
 
 def test_without_a_target_there_is_no_nudged_phase():
     p = problem((4, 5, 3), 3, schedule=slow(9))
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     assert sum(1 for _ in engine.states(p.params, p.x)) == 10
     free, end = engine.ends(p.params, p.x)
     np.testing.assert_array_equal(free.v_mem[-1], end.v_mem[-1])
@@ -294,7 +292,7 @@ def test_without_a_target_there_is_no_nudged_phase():
 @pytest.mark.parametrize("t_free", [2, 3])
 def test_the_shortest_free_phases_are_counted_right(t_free):
     p = problem((4, 5, 3), 3, schedule=Schedule(t_free_steps=t_free, t_nudge_steps=1))
-    engine = Stepped(p.network)
+    engine = Stepped(p.graph)
     states = [state for _, state in engine.states(p.params, p.x, p.target)]
     free, end = engine.ends(p.params, p.x, p.target)
     np.testing.assert_array_equal(free.v_mem[0], states[t_free - 1].v_mem[0])
