@@ -36,7 +36,7 @@ from lavaghost.net.graph import Path, Population, Projection
 from lavaghost.net.kinds import Products
 from lavaghost.numbers.arithmetic import Array
 
-Writer = TypeVar("Writer", bound=Callable[..., None])
+WriteNode = TypeVar("WriteNode", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
+class BoundProjection:
     """A projection and its numbers.
 
     products  of its kind, the way that the tensor goes; `weights` are the tensor's, in the shape of that kind
@@ -132,7 +132,7 @@ class Synapses:
         return self.stored.T if self.transposed else self.stored
 
 
-Node = Units | Synapses
+Node = Units | BoundProjection
 
 
 def forward_nodes(trained: Model) -> tuple[Node, ...]:
@@ -173,12 +173,12 @@ def units_of(trained: Model, name: str) -> Units:
     )
 
 
-def synapses_of(trained: Model, projection: Projection) -> Synapses:
+def synapses_of(trained: Model, projection: Projection) -> BoundProjection:
     """A projection of the graph; its array is that of the network, read-only, never copied."""
     products = trained.graph.products(projection)
     if projection.tensor is None:
-        return Synapses(projection, products, np.zeros(products.shape, np.float32))
-    return Synapses(projection, products, trained.params.named()[projection.tensor])
+        return BoundProjection(projection, products, np.zeros(products.shape, np.float32))
+    return BoundProjection(projection, products, trained.params.named()[projection.tensor])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,13 +187,13 @@ class Lowering:
 
     target: str
     populations: dict[str, Callable[[Units, Any], None]] = field(default_factory=dict)
-    projections: dict[str, Callable[[Synapses, Any], None]] = field(default_factory=dict)
+    projections: dict[str, Callable[[BoundProjection, Any], None]] = field(default_factory=dict)
 
-    def population(self, role: str) -> Callable[[Writer], Writer]:
+    def population(self, role: str) -> Callable[[WriteNode], WriteNode]:
         """Registers the writer of populations of a role, in the place of the one before."""
         return _kept(self.populations, role)
 
-    def projection(self, kind: str) -> Callable[[Writer], Writer]:
+    def projection(self, kind: str) -> Callable[[WriteNode], WriteNode]:
         """Registers the writer of projections of a kind, in the place of the one before."""
         return _kept(self.projections, kind)
 
@@ -216,8 +216,8 @@ class Lowering:
         return writers[key]
 
 
-def _kept(writers: dict[str, Any], key: str) -> Callable[[Writer], Writer]:
-    def register(writer: Writer) -> Writer:
+def _kept(writers: dict[str, Any], key: str) -> Callable[[WriteNode], WriteNode]:
+    def register(writer: WriteNode) -> WriteNode:
         writers[key] = writer
         return writer
 

@@ -105,14 +105,14 @@ class Answer:
     reason: str = ""
 
 
-class Batch:
+class BatchAxis:
     """The size of a batch that the file leaves open."""
 
     def __repr__(self) -> str:
         return "N"
 
 
-BATCH = Batch()
+BATCH = BatchAxis()
 
 
 @dataclass(frozen=True)

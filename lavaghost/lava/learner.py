@@ -22,7 +22,7 @@ from lavaghost.lava.number_systems import AnyNumbers, arrays_of, check_dense
 from lavaghost.lava.record import Recorder
 from lavaghost.lava.trials import check_engine, check_layers, first_trial
 from lavaghost.lava.vectors import unflat
-from lavaghost.methods.base import Method, State
+from lavaghost.methods.base import Method, OwnState
 from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts, online_steps
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
@@ -189,7 +189,7 @@ class LavaLearner:
                 f"the checkpoint is damaged: {error}; remove it and train without --resume"
             ) from error
 
-    def result(self) -> tuple[AnyNumbers, State]:
+    def result(self) -> tuple[AnyNumbers, OwnState]:
         """See `Learner`; what runs on Lava has no arrays beside the network's."""
         return self.numbers, {}
 
