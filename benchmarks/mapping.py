@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lavaghost.hardware.nodes import Phase
+from lavaghost.base.names import Phase
 
 SIZES = {
     "10^4": (60, 100, 10),
@@ -30,25 +30,26 @@ RUNS = 3
 
 def measure(layers: tuple[int, ...], chip: str) -> dict[str, Any]:
     """Seconds and memory of one size, in this process."""
-    from lavaghost.hardware.catalogue import load
+    from lavaghost.hardware.catalogue import load_chip
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import make
-    from lavaghost.net.spec import Network
+    from lavaghost.methods.ghost.method import Ghost
+    from lavaghost.net.network import Network
 
-    network, hardware = Network(layers=layers), load(chip)
-    make(Network(layers=(4, 3, 2)), hardware, PHASES[chip], Plan())
+    graph, hardware = Ghost().graph(Network(layers=layers)), load_chip(chip)
+    make(Ghost().graph(Network(layers=(4, 3, 2))), hardware, PHASES[chip], Plan())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, reports = [], []
     for _ in range(RUNS):
         start = time.perf_counter()
-        reports = [make(network, hardware, PHASES[chip], Plan())]
+        reports = [make(graph, hardware, PHASES[chip], Plan())]
         seconds.append(time.perf_counter() - start)
     mapping = reports[0].mapping
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "hardware": chip,
-        "synapses": mapping.graph.synapses,
+        "synapses": mapping.demand.synapses,
         "status": mapping.status,
         "cores": mapping.needed,
         "cores_lower_bound": mapping.lower_bound,

@@ -28,18 +28,19 @@ sys.path.insert(0, str(ROOT))
 import sanafe  # type: ignore[import-not-found]  # noqa: E402
 
 from lavaghost.hardware.activity import Activity  # noqa: E402
-from lavaghost.hardware.catalogue import load  # noqa: E402
+from lavaghost.hardware.catalogue import load_chip  # noqa: E402
 from lavaghost.hardware.cost import cost  # noqa: E402
 from lavaghost.hardware.mapper import map_network  # noqa: E402
 from lavaghost.hardware.placement import Mapping  # noqa: E402
 from lavaghost.hardware.traffic import Traffic, traffic  # noqa: E402
-from lavaghost.net.spec import Network  # noqa: E402
+from lavaghost.net.graph import feedforward  # noqa: E402
+from lavaghost.net.network import Network  # noqa: E402
 
 TOLERANCE = 0.25
 Spikes = dict[str, np.ndarray]
 
 
-class Model:
+class Neurons:
     """Integer weights, thresholds and biases of a network of integrate-and-fire neurons with hard reset."""
 
     def __init__(self, weights: list[np.ndarray], thresholds: list[int], biases: list[np.ndarray]) -> None:
@@ -63,7 +64,7 @@ class Model:
         return found
 
 
-def trained_model(path: str, samples: int, steps: int) -> tuple[Model, list[np.ndarray]]:
+def trained_model(path: str, samples: int, steps: int) -> tuple[Neurons, list[np.ndarray]]:
     """A saved network as integrate-and-fire neurons, and regular input spikes of test samples."""
     from lavaghost.datasets import load as load_data
     from lavaghost.model.model import Model
@@ -80,7 +81,7 @@ def trained_model(path: str, samples: int, steps: int) -> tuple[Model, list[np.n
         biases.append(np.rint(b / (unit * scale)).astype(int))
         scale = top
     inputs = [_regular(x, steps) for x in data.x_test[:samples]]
-    return Model(weights, thresholds, biases), inputs
+    return Neurons(weights, thresholds, biases), inputs
 
 
 def _regular(x: np.ndarray, steps: int) -> np.ndarray:
@@ -88,18 +89,18 @@ def _regular(x: np.ndarray, steps: int) -> np.ndarray:
     return np.diff(total, axis=0, prepend=0).clip(0, 1).astype(int)
 
 
-def random_model(layers: list[int], samples: int, steps: int) -> tuple[Model, list[np.ndarray]]:
+def random_model(layers: list[int], samples: int, steps: int) -> tuple[Neurons, list[np.ndarray]]:
     """Random weights and input spikes: large enough to need several cores and hops."""
     rng = np.random.default_rng(0)
     weights = [rng.integers(-60, 68, (b, a)) for a, b in itertools.pairwise(layers)]
     thresholds = [int(4 * np.abs(w).mean() * np.sqrt(w.shape[1]) / 3) for w in weights]
     biases = [np.zeros(len(w), dtype=int) for w in weights]
-    return Model(weights, thresholds, biases), [
+    return Neurons(weights, thresholds, biases), [
         (rng.random((steps, layers[0])) < 0.1).astype(int) for _ in range(samples)
     ]
 
 
-def chip_for(model: Model, mapping: Mapping, moved: Traffic) -> Any:
+def chip_for(model: Neurons, mapping: Mapping, moved: Traffic) -> Any:
     """SANA-FE's Loihi with the same parts on the same cores; the input lies on the first tile."""
     folder = Path(str(sanafe.__file__)).parent
     arch = sanafe.load_arch(str(folder / "examples" / "loihi.yaml"))
@@ -149,7 +150,9 @@ def main() -> int:
         model, inputs = random_model(
             [int(n) for n in options.random.split(",")], options.samples, options.steps
         )
-    mapping = map_network(Network(layers=model.layers), load(ROOT / "hw_configs" / "loihi1.yaml"))
+    mapping = map_network(
+        feedforward(Network(layers=model.layers)), load_chip(ROOT / "hw_configs" / "loihi1.yaml")
+    )
     spikes = [model.spikes(x) for x in inputs]
     rates = {name: float(np.mean([s[name].mean() for s in spikes])) for name in model.names}
     activity = Activity(options.steps, rates, rates, "measured here")

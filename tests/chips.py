@@ -2,7 +2,8 @@
 
 import math
 
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.catalogue import load_chip
+from lavaghost.hardware.demand import REACHES, Share
 from lavaghost.hardware.figures import CountFigure, Extra, Figure, Flag, Width
 from lavaghost.hardware.schema import Hardware
 
@@ -21,7 +22,7 @@ def figure(key: str, value: float | None) -> Figure:
 
 def with_limits(name: str, **limits: float | None) -> Hardware:
     """The chip `name` with other limits."""
-    chip = load(name)
+    chip = load_chip(name)
     made = {key: figure(key, value) for key, value in limits.items()}
     return chip.model_copy(update={"limits": chip.limits.model_copy(update=made)})
 
@@ -31,3 +32,9 @@ def learning_loihi1(**limits: float | None) -> Hardware:
     chip = with_limits("loihi1", **{"payload_bits": 32, "trace_bits_per_core": math.inf, **limits})
     yes = Flag(value=True, source="lava", confidence="unverified")
     return chip.model_copy(update={"plasticity": chip.plasticity.model_copy(update={"third_factor": yes})})
+
+
+def share(kind: str, n_pre: int, n_post: int, plastic: bool = False) -> Share:
+    """A whole projection of a kind."""
+    counted = REACHES[kind](n_pre, n_post)
+    return Share("a", "b", "feedforward", n_pre, n_post, *counted, plastic=plastic)

@@ -6,25 +6,25 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ExportReport, export, find
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
+from tests.networks import parts
 
 LAYERS = (12, 10, 8, 4)
 
 
 def spiking_network(layers: tuple[int, ...] = LAYERS, **options: Any) -> Model:
     """Random weights, and biases of both signs with a zero among them."""
-    network = parse(Network, {"layers": layers, **options})
-    params = initial_parameters(network, 3)
+    network, method = parts(layers=layers, rule="temporal", **options)
+    params = initial_parameters(method.graph(network), 3)
     biases = tuple(np.linspace(-0.2, 0.3, len(b)).astype(np.float32) for b in params.biases)
     biases[0][1] = 0
     params = params._replace(biases=biases)
     labels = tuple(range(layers[-1]))
-    return Model(network, Learning(rule="temporal"), params, 1 / 16, labels, "digits")
+    return Model(network, method, Learning(), params, 1 / 16, labels, "digits")
 
 
 def raw_digits(trained: Model, samples: int = 40) -> np.ndarray:

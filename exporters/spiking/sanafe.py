@@ -22,7 +22,7 @@ from lavaghost.exporters.chain import chain, rectifying
 from lavaghost.exporters.spiking import spiking_files
 from lavaghost.exporters.spiking.neurons import FormatLimits, Spiking
 from lavaghost.exporters.spiking.spiking_files import SpikingOptions
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
 from lavaghost.model.model import Model
@@ -75,7 +75,7 @@ class SanafeExporter:
 def placed(trained: Model, weight_bits: int) -> list[list[int]]:
     """The core of each neuron: inputs first, then layer by layer. Raises `ExportError` if they do not fit."""
     network = trained.network
-    mapping = map_network(trained.graph, load(CHIP), plan=Plan(weight_bits=weight_bits, messages="counts"))
+    mapping = map_network(trained.graph, load_chip(CHIP), plan=Plan(weight_bits=weight_bits, messages="counts"))
     inputs = range(network.layers[0])
     needed = mapping.needed + (len(inputs) - 1) // INPUTS_PER_CORE + 1
     if mapping.violations or needed > CORES:

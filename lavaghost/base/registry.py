@@ -61,6 +61,7 @@ class Registry(Generic[T]):
         if not isinstance(thing, self.contract):
             needed = ", ".join(
                 sorted(getattr(self.contract, "__protocol_attrs__", ()) or _attributes(self.contract))
+                or [f"a {self.contract.__name__}"]
             )
             raise SpecError(f"{self.what} {name!r} ({where}) is a {type(thing).__name__}; it needs {needed}")
         return thing

@@ -13,7 +13,7 @@ from lavaghost.cli.console import bar, emit, percent, say, show, table, write
 if TYPE_CHECKING:
     from lavaghost.hardware.activity import Activity
     from lavaghost.hardware.report import Report
-    from lavaghost.net.spec import Network
+    from lavaghost.net.graph import Graph
 
 SAMPLES = 200
 """Training samples on which activity is measured, unless --limit says otherwise."""
@@ -76,7 +76,7 @@ def map_command(
     MODEL is a saved network (model.yaml). Exit code 1 if it does not fit; every reason is listed. Exit code 0 if
     it fits, also where that is so only as far as is known: `status` says which, and `undecided` what is not known.
     """
-    from lavaghost.hardware.catalogue import load
+    from lavaghost.hardware.catalogue import load_chip
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import make
 
@@ -84,12 +84,12 @@ def map_command(
         raise SpecError(f"{plot}: a picture is .png or .svg; name it {plot.stem or 'placement'}.png")
     if phase == "learning" and messages == "counts":
         raise SpecError("--messages counts goes with --phase inference; learning sends numbers, leave it out")
-    hardware = load(chip)
-    network, activity = _network(model), None
+    hardware = load_chip(chip)
+    graph, activity = _graph(model), None
     if dataset is not None:
         activity = _measured(model, dataset, phase, limit or SAMPLES)
     plan = Plan(weight_bits=weight_bits, cores=cores, split=not no_split, messages=messages)
-    report = make(network, hardware, phase, plan, activity=activity, apply=apply)
+    report = make(graph, hardware, phase, plan, activity=activity, apply=apply)
     values = report.as_json()
     if plot is not None and report.mapping.cores:
         from lavaghost.hardware.draw import draw
@@ -104,26 +104,26 @@ def map_command(
     return 1 if report.mapping.fits is False else 0
 
 
-def _network(model: Path) -> "Network":
+def _graph(model: Path) -> "Graph":
     """What the manifest says; the weights are not read."""
-    from lavaghost.model.manifest import MAX_BYTES, from_yaml
+    from lavaghost.model.manifest import MAX_BYTES, from_yaml, graph_of
     from lavaghost.model.model import MANIFEST_NAME
     from lavaghost.model.weights import read_regular
 
     path = model / MANIFEST_NAME if model.is_dir() else model
-    return from_yaml(read_regular(path, MAX_BYTES), str(path)).network
+    return graph_of(from_yaml(read_regular(path, MAX_BYTES), str(path)))
 
 
 def _measured(model: Path, dataset: str, phase: names.Phase, limit: int) -> "Activity":
     import numpy as np
 
-    from lavaghost.hardware.activity import measure
+    from lavaghost.hardware.activity import measured_activity
     from lavaghost.run.pipeline import load_both
 
     trained, data = load_both(model, dataset)
     x, y = data.x_train[:limit], data.y_train[:limit]
     target = np.eye(data.n_classes)[y] if phase == "learning" else None
-    return measure(trained.network, trained.params, x, target)
+    return measured_activity(trained.graph, trained.params, x, target)
 
 
 def _keep(model: Path, name: str, placement: dict[str, Any]) -> Path:
@@ -166,7 +166,7 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
     figures = {
         "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
         "weights": f"{m.plan.weight_bits} bits",
-        "messages": messages.words(m.graph, m.hardware, m.messages),
+        "messages": messages.words(m.demand, m.hardware, m.messages),
         "utilization": "  ".join(f"{k} {v:.0%}" for k, v in m.utilization.items()) or "unknown",
         "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses",
         "activity": report.activity.origin,
@@ -216,24 +216,24 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
     """
     import json
 
-    from lavaghost.hardware.catalogue import available, load, schema
-    from lavaghost.hardware.report import figures
+    from lavaghost.hardware.catalogue import CHIPS, load_chip, schema
+    from lavaghost.hardware.report import chip_figures
 
     if show_schema:
         write(json.dumps(schema(), indent=None if as_json else 2))
         return
-    names = available() if chip is None else (chip,)
-    found = {h.name: h for h in map(load, names)}
+    names = CHIPS.names() if chip is None else (chip,)
+    found = {h.name: h for h in map(load_chip, names)}
     if as_json:
-        emit({n: {"title": h.title, "figures": figures(h)} for n, h in found.items()}, True, "")
+        emit({n: {"title": h.title, "figures": chip_figures(h)} for n, h in found.items()}, True, "")
         return
     for name, h in found.items():
         rows = [
             [f["figure"], show(f["value"]), f["unit"], f["confidence"], f["source"] or ""]
-            for f in figures(h)
+            for f in chip_figures(h)
             if f["value"] is not None
         ]
-        missing = [f["figure"] for f in figures(h) if f["value"] is None]
+        missing = [f["figure"] for f in chip_figures(h) if f["value"] is None]
         table(f"{name}: {h.title}", ["figure", "value", "unit", "confidence", "source"], rows)
         say("unknown: " + ", ".join(missing))
 
@@ -254,17 +254,17 @@ def deploy_command(
     configuration first. Exit code 1 if it does not fit or differs from the integer reference, 3 if the chip
     cannot be reached.
     """
-    from lavaghost.hardware.catalogue import load
+    from lavaghost.hardware.catalogue import load_chip
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.mapper import map_network
     from lavaghost.lava.deploy import deploy, require_target
     from lavaghost.run.pipeline import load_both
 
-    hardware = load(chip)
+    hardware = load_chip(chip)
     require_target(hardware, simulate)
     trained, data = load_both(model, dataset)
     # its sigma-delta neurons send numbers
-    mapping = map_network(trained.network, hardware, plan=Plan(messages="numbers"))
+    mapping = map_network(trained.graph, hardware, plan=Plan(messages="numbers"))
     verdict = {"fits": mapping.fits, "headline": mapping.headline, "undecided": list(mapping.unknown)}
     if mapping.violations:
         for violation in mapping.violations:

@@ -20,10 +20,10 @@ def _sizes(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 def _settings(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
-    import yaml
-
     found: dict[str, Any] = {}
     for text in value:
+        import yaml
+
         path, equals, right = text.partition("=")
         if not path or not equals:
             raise click.BadParameter(f"{text!r} is not KEY=VALUE; write for example method.plasticity.mu=0.3")

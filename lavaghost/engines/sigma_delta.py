@@ -18,7 +18,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 LARGEST_WEIGHT = 254
@@ -54,23 +54,22 @@ class SigmaDelta:
         return np.rint(x / self.scales[0]).astype(np.int32)
 
 
-def quantize(network: Network, params: Parameters, x_train: Array, input_scale: float) -> SigmaDelta:
-    """Integers for the feedforward network of `params`, with ranges from the training data.
+def sigma_delta_of(graph: Graph, params: Parameters, x_train: Array, input_scale: float) -> SigmaDelta:
+    """Integers for the feedforward part of `graph` with `params`, with ranges from the training data.
 
     Raw data that are small integers are taken as they are; others are scaled so that their 99.9th percentile is
     127. Raises `SpecError` if a sigma-delta neuron cannot compute the activation.
     """
-    if network.activation != "relu" or network.saturation is not None:
-        what = (
-            network.activation if network.saturation is None else f"relu with saturation {network.saturation}"
-        )
+    if graph.activation != "relu" or graph.saturation is not None:
+        what = graph.activation if graph.saturation is None else f"relu with saturation {graph.saturation}"
         raise SpecError(
             f"deploy: {what} has no sigma-delta neuron; train with --activation relu and no saturation"
         )
     scale = _input_scale(x_train, input_scale)
     weights, biases, shifts, scales = [], [], [], [scale]
     rate = np.asarray(x_train, dtype=np.float64)
-    for k, (w, b) in enumerate(zip(params.weights, params.biases, strict=True), start=1):
+    matrices = [products.matrix(w) for products, w in zip(graph.up, params.weights, strict=True)]
+    for k, (w, b) in enumerate(zip(matrices, params.biases, strict=True), start=1):
         largest = float(np.abs(w).max())
         exponent = math.floor(math.log2(LARGEST_WEIGHT / largest)) if largest > 0 else 0
         # even, because Lava drops the lowest bit of weights of both signs
@@ -78,7 +77,7 @@ def quantize(network: Network, params: Parameters, x_train: Array, input_scale: 
         scale *= 2.0**-exponent
         drive = rate @ w.T.astype(np.float64)
         state = HEADROOM * float(np.abs(drive).max()) / scale / 2 ** (STATE_BITS - 1)
-        last = k == network.depth
+        last = k == graph.depth
         bias = 0.0 if last else float(np.abs(b).max()) / scale / (2 ** (BIAS_BITS - 1) - 1)
         shift = max(0, math.ceil(math.log2(max(state, bias, 1e-9))))
         scale *= 2.0**shift

@@ -1,8 +1,8 @@
 """Chips: configurations, what a network takes of one, where it goes, what it costs, and its integers.
 
-    config.load -> nodes.build -> mapper.map_network -> report.make -> draw.draw
+    catalogue.load_chip -> demand.demand_of -> mapper.map_network -> report.make -> draw.draw
 
-`config` reads `hw_configs/`; `nodes` lists a network's populations and connections for a phase; `usage` counts what
-each takes; `rules` says what is too much; `partition` and `mapper` cut and place; `activity`, `traffic` and `cost`
-estimate energy and time; `integer` is the network that `lavaghost deploy` runs.
+`catalogue` finds chips; `demand` is what a graph (`net.graph`) asks of one in a phase; `usage` counts what that
+takes of a core; `design_rules` say what is too much; `partition` and `mapper` cut and place; `activity`,
+`traffic` and `cost` estimate energy and time.
 """

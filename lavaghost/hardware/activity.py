@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavaghost.base.names import Code
+from lavaghost.base.names import Code, Phase
 from lavaghost.dynamics import Parameters, State
 from lavaghost.engines.stepped import Stepped
-from lavaghost.hardware.nodes import Graph, Phase
+from lavaghost.hardware.demand import Demand
 from lavaghost.hardware.schema import Hardware
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 PERCENTILE = 99.9
@@ -46,27 +46,29 @@ class Activity:
         return self.rates(hardware).get(population, 1.0)
 
 
-def assumed(network: Network, graph: Graph) -> Activity:
+def assumed(demand: Demand) -> Activity:
     """Every neuron sends in every step: an upper bound, for when there is no data."""
-    rates = {p.name: 1.0 for p in graph.populations}
-    return Activity(trial_steps(network, graph.phase), rates, rates, "assumed: every neuron in every step")
+    rates = {p.name: 1.0 for p in demand.populations}
+    return Activity(
+        sample_steps(demand.graph, demand.phase), rates, rates, "assumed: every neuron in every step"
+    )
 
 
-def trial_steps(network: Network, phase: Phase) -> int:
+def sample_steps(graph: Graph, phase: Phase) -> int:
     """Steps of one inference, or of one training sample."""
-    schedule = network.schedule
+    schedule = graph.schedule
     return schedule.t_free_steps + (schedule.t_nudge_steps if phase == "learning" else 0)
 
 
-def measure(network: Network, params: Parameters, x: Array, target: Array | None) -> Activity:
+def measured_activity(graph: Graph, params: Parameters, x: Array, target: Array | None) -> Activity:
     """Run `x (samples, n_0)` through the stepped engine, nudged towards `target (samples, n_L)` if it is given."""
-    engine = Stepped(network)
+    engine = Stepped(graph)
     phase: Phase = "inference" if target is None else "learning"
     traces: dict[str, list[Array]] = {}
     for _, state in engine.states(params, x, target):
         for name, rate in _named(engine, state, phase):
             traces.setdefault(name, []).append(np.asarray(rate))
-    steps = trial_steps(network, phase)
+    steps = sample_steps(graph, phase)
     graded = {"input": float(np.count_nonzero(x)) / x.size}
     spikes = {"input": _spikes(np.asarray(x)[None])}
     for name, values in traces.items():
@@ -80,7 +82,7 @@ def _named(engine: Stepped, state: State, phase: Phase) -> list[tuple[str, Array
     rates = engine.rates(state)
     names = [f"hidden.{k}" for k in range(1, len(rates))] + ["output"]
     found = list(zip(names, rates, strict=True))
-    if phase == "learning":
+    if phase == "learning" and engine.graph.has_ghosts:
         ghosts = engine.ghost_rates(state)
         found += [(f"ghost.{k}", g) for k, g in enumerate(ghosts, start=1)]
     return found

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from lavaghost.hardware import messages, remedies
 from lavaghost.hardware.findings import Case, Finding, Unknown, Violation
-from lavaghost.hardware.nodes import Dense
 from lavaghost.hardware.partition import fan_out
 from lavaghost.hardware.schema import Hardware
 
@@ -23,7 +22,7 @@ def widths_to_try(hardware: Hardware, bits: int) -> tuple[int, ...]:
     return (wider, *sorted((b for b in choices if b < bits), reverse=True))
 
 
-def precision(case: Case) -> Iterator[Finding]:
+def bit_widths(case: Case) -> Iterator[Finding]:
     """The widths of weights and membranes."""
     hardware, bits = case.hardware, case.plan.weight_bits
     choices = weight_choices(hardware)
@@ -45,9 +44,9 @@ def precision(case: Case) -> Iterator[Finding]:
 
 def payload(case: Case) -> Iterator[Finding]:
     """What a message must carry, against what a spike can."""
-    hardware, graph, wish = case.hardware, case.partition.graph, case.plan.messages
-    sent = messages.code(graph, hardware, wish)
-    needed = messages.bits_needed(graph, hardware, sent)
+    hardware, demand, wish = case.hardware, case.partition.demand, case.plan.messages
+    sent = messages.code(demand, hardware, wish)
+    needed = messages.bits_needed(demand, hardware, sent)
     bits = hardware.limits.payload_bits.limit
     if bits is None:
         if needed or wish is None:
@@ -59,17 +58,17 @@ def payload(case: Case) -> Iterator[Finding]:
     if bits >= needed:
         return
     if sent == "counts":
-        for p in case.graph.on_chip:
-            if any(q.name.startswith(f"{p.name}:") for q in graph.populations):
+        for p in case.demand.on_chip:
+            if demand.relays_of(p.name):
                 why = "its inputs are more than a core takes, and the sums of a part of them are numbers with a sign"
                 remedy = remedies.without_relays(case, p.name)
                 yield Violation(p.name, "payload_bits", needed, bits, "bits", remedy, "network", why)
-    elif graph.phase == "learning":
+    elif demand.phase == "learning":
         why = "learning sends rates and errors as numbers"
         yield Violation(
             "network", "payload_bits", needed, bits, "bits", f"{ELSEWHERE}: {COUNTED}", "phase", why
         )
-    elif graph.countable:
+    elif demand.countable:
         why = "rates are sent as numbers"
         remedy = f"use --messages counts: {COUNTED}"
         yield Violation("network", "payload_bits", needed, bits, "bits", remedy, "messages", why)
@@ -84,14 +83,14 @@ COUNTED = f"its rates can be {messages.COUNTS}, which need no payload"
 
 def reach(case: Case) -> Iterator[Finding]:
     """How far the spikes of one neuron go: to how many cores, and hidden neurons to how many others."""
-    limits, graph, parts = case.hardware.limits, case.partition.graph, case.partition.parts
-    learning = ELSEWHERE if graph.phase == "learning" else None
-    sent = messages.code(graph, case.hardware, case.plan.messages)
-    needed = messages.bits_needed(graph, case.hardware, sent)
+    limits, demand, parts = case.hardware.limits, case.partition.demand, case.partition.parts
+    learning = ELSEWHERE if demand.phase == "learning" else None
+    sent = messages.code(demand, case.hardware, case.plan.messages)
+    needed = messages.bits_needed(demand, case.hardware, sent)
     # relays that cannot send their sums are a fault of their own, and the cause of what they reach
     if limits.cores_reached.limit is not None and (limits.payload_bits.limit or 0) >= needed:
-        for p in case.graph.on_chip:
-            if (used := fan_out(graph, p, parts)) > limits.cores_reached.limit:
+        for p in case.demand.on_chip:
+            if (used := fan_out(demand, p, parts)) > limits.cores_reached.limit:
                 remedy = learning or remedies.reaching(case, p, limits.cores_reached.limit)
                 yield Violation(
                     p.name, "cores_reached", used, limits.cores_reached.limit, "cores", remedy, "network"
@@ -99,10 +98,10 @@ def reach(case: Case) -> Iterator[Finding]:
     most = limits.hidden_neurons_reached.limit
     if most is None:
         return
-    inner = {p.name for p in case.graph.populations if p.role in ("hidden", "ghost")}
+    inner = {p.name for p in case.demand.populations if p.role in ("hidden", "ghost")}
     for name in sorted(inner):
-        reached = [c for c in case.graph.out_of(name) if c.target in inner]
-        used = sum(c.n_post if isinstance(c, Dense) else 1 for c in reached)
+        reached = [c for c in case.demand.out_of(name) if c.target in inner]
+        used = sum(-(-c.synapses // c.n_pre) for c in reached)
         if used > most:
             remedy = learning or f"use at most {most:,.0f} neurons in {reached[0].target}"
             yield Violation(name, "hidden_neurons_reached", used, most, "neurons", remedy, "network")
@@ -110,10 +109,10 @@ def reach(case: Case) -> Iterator[Finding]:
 
 def learning(case: Case) -> Iterator[Finding]:
     """What the local rules need: plastic weights, a third factor, and sums that it reaches."""
-    if case.graph.phase != "learning":
+    if case.demand.phase != "learning":
         return
     offered, name = case.hardware.plasticity, case.hardware.name
-    plastic = sum(c.synapses for c in case.graph.connections if c.plastic)
+    plastic = sum(c.synapses for c in case.demand.shares if c.plastic)
     if offered.supported.value is None:
         yield Unknown(f"learning on {name}: whether the chip learns is not known")
     elif not offered.supported.value:
@@ -132,7 +131,7 @@ def learning(case: Case) -> Iterator[Finding]:
         yield Violation(
             "network", "plastic_weight_bits", case.plan.weight_bits, widest, "bits", remedy, "weights"
         )
-    if any(p.role == "relay" for p in case.partition.graph.populations):
+    if case.partition.demand.relays:
         yield Unknown(f"relays on {name}: the learning rule's postsynaptic factor must reach them as well")
 
 

@@ -1,7 +1,17 @@
-"""Find, read and check hardware configurations: those of `hw_configs/` by name, a user's own by path."""
+"""Find, read and check hardware configurations: those that are registered by name, a user's own by path.
 
+Ours lie in `hw_configs/`. A package brings another one, `mine.yaml`, by the name of the folder in which it lies:
+
+    [project.entry-points."lavaghost.chips"]
+    mine = "my_package.my_folder"
+
+`tests/conformance/test_hw_chips.py` checks every registered chip.
+"""
+
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,12 +19,22 @@ from pydantic import ValidationError
 from lavaghost.base import strict_yaml
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.files import read_regular
+from lavaghost.base.registry import Registry
 from lavaghost.base.spec import Spec
 from lavaghost.hardware.schema import Hardware
 
 MAX_BYTES = 1 << 20
 FOLDER = "lavaghost.hw_configs"
 HELP = "lavaghost hardware --schema"
+
+_OURS = [Path(entry.name) for entry in files(FOLDER).iterdir()]
+CHIPS: Registry[ModuleType] = Registry(
+    "lavaghost.chips",
+    "hardware configuration",
+    ModuleType,
+    {path.stem: import_module(FOLDER) for path in _OURS if path.suffix == ".yaml"},
+)
+"""By the name of each, the package in whose folder its YAML file lies."""
 
 REMEDIES = {
     "missing": "add it",
@@ -36,37 +56,45 @@ REMEDIES = {
 """What to do about a fault, by pydantic's name of it; faults found by our own validators carry their remedy."""
 
 
-def available() -> tuple[str, ...]:
-    """Names of the configurations that come with LavaGhost, sorted."""
-    found = (Path(entry.name) for entry in files(FOLDER).iterdir())
-    return tuple(sorted(path.stem for path in found if path.suffix == ".yaml"))
-
-
-def load(name: str | Path) -> Hardware:
+def load_chip(name: str | Path) -> Hardware:
     """The configuration with this name, or in the YAML file at this path.
 
     Raises `SpecError` with every fault by path, value and remedy.
     """
     path = Path(name)
-    # a path is tried first, so that a file of the user's can never be mistaken for one of ours
+    # a path is tried first, so that a file of the user's can never be mistaken for a registered one
     if path.suffix not in (".yaml", ".yml"):
-        text = str(name)
-        if text in available():
-            return parse(files(FOLDER).joinpath(f"{text}.yaml").read_bytes(), f"{text}.yaml")
-        raise SpecError(
-            f"no hardware configuration {text!r:.80}; there are {', '.join(available())}, or name a .yaml file"
-        )
+        return _registered(str(name))
     try:
         data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise SpecError(
             f"cannot read hardware configuration {path}: {error.strerror or error}; name a .yaml file, "
-            f"or one of {', '.join(available())}"
+            f"or one of {', '.join(CHIPS.names())}"
         ) from error
-    return parse(data, str(path))
+    return parse_chip(data, str(path))
 
 
-def parse(data: bytes, where: str) -> Hardware:
+def _registered(name: str) -> Hardware:
+    if name not in CHIPS.names():
+        raise SpecError(
+            f"no hardware configuration {name!r:.80}; there are {', '.join(CHIPS.names())}, or name a .yaml file"
+        )
+    package = CHIPS.find(name)
+    where = f"{name}.yaml of {package.__name__}"
+    try:
+        data = files(package).joinpath(f"{name}.yaml").read_bytes()
+    except (OSError, TypeError) as error:  # TypeError: it is a module, and no folder
+        raise SpecError(
+            f"cannot read {where}: {getattr(error, 'strerror', None) or error}; register the package in which it lies"
+        ) from error
+    hardware = parse_chip(data, where if package.__name__ != FOLDER else f"{name}.yaml")
+    if hardware.name != name:
+        raise SpecError(f"{where}: name is {hardware.name!r}; write {name!r}, as which it is registered")
+    return hardware
+
+
+def parse_chip(data: bytes, where: str) -> Hardware:
     """The configuration in `data`; `where` names it in messages. Raises `SpecError`."""
     try:
         values = strict_yaml.read(data)

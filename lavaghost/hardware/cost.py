@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from lavaghost.hardware.activity import Activity
-from lavaghost.hardware.nodes import Dense
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Energy, Hardware, Latency
 from lavaghost.hardware.traffic import Traffic
@@ -74,20 +73,20 @@ class Cost:
 
 def events(mapping: Mapping, activity: Activity, traffic: Traffic) -> Events:
     """Count what happens in a step."""
-    graph, hardware, count = mapping.graph, mapping.hardware, len(mapping.cores)
+    demand, hardware, count = mapping.demand, mapping.hardware, len(mapping.cores)
     neurons, spikes, synaptic = np.zeros(count), np.zeros(count), np.zeros(count)
-    for p in graph.on_chip:
+    for p in demand.on_chip:
         rate = activity.rate_of(p.name, hardware)
         for i, part in mapping.parts[p.name]:
             neurons[i] += part.size
             spikes[i] += part.size * rate
-            for c in graph.into(p.name):
+            for c in demand.into(p.name):
                 sending = activity.rate_of(c.source, hardware)
-                synaptic[i] += sending * part.size * (c.n_pre if isinstance(c, Dense) else 1)
+                synaptic[i] += sending * c.onto(part.size)[1]
     messages = traffic.messages
     hops = (0.0, 0.0) if traffic.hops is None else _hops(messages[:-1], traffic.hops[:-1])
     input_hops = (0.0, 0.0) if traffic.hops is None else _hops(messages[-1:], traffic.hops[-1:])
-    source = next(p for p in graph.populations if p.role == "input")
+    source = next(p for p in demand.populations if p.role == "input")
     return Events(
         neurons=neurons,
         spikes=spikes,
@@ -98,7 +97,7 @@ def events(mapping: Mapping, activity: Activity, traffic: Traffic) -> Events:
         input_hops=input_hops,
         hops=hops,
         input_events=source.size * activity.rate_of(source.name, hardware),
-        weight_updates=sum(c.synapses for c in graph.connections if c.plastic),
+        weight_updates=sum(c.synapses for c in demand.shares if c.plastic),
     )
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from lavaghost.hardware import remedies
-from lavaghost.hardware.capabilities import learning, payload, precision, reach
+from lavaghost.hardware.capabilities import bit_widths, learning, payload, reach
 from lavaghost.hardware.findings import Case, Finding, Unknown, Violation
 from lavaghost.hardware.partition import RESOURCES, core_limit, part_usage
 from lavaghost.hardware.schema import WORDS
@@ -29,14 +29,14 @@ def core_resources(case: Case) -> Iterator[Finding]:
     """Each layer, whole, against what one core has."""
     if case.hardware.layout == "layer_per_core":
         return
-    graph, hardware, bits = case.graph, case.hardware, case.plan.weight_bits
-    whole = {p.name: 1 for p in graph.populations}
+    demand, hardware, bits = case.demand, case.hardware, case.plan.weight_bits
+    whole = {p.name: 1 for p in demand.populations}
     for resource in RESOURCES:
         limit = core_limit(hardware, resource)
         known = getattr(hardware.limits, f"{resource}_per_core")
         if limit is None and resource == "synapses" and core_limit(hardware, "synapse_bits") is not None:
             continue  # synapses are limited by their memory
-        if resource == "trace_bits" and graph.phase == "inference":
+        if resource == "trace_bits" and demand.phase == "inference":
             continue
         if limit is None:
             detail = (
@@ -44,8 +44,8 @@ def core_resources(case: Case) -> Iterator[Finding]:
             )
             yield Unknown(f"{resource} per core on {hardware.name}: no figure to hold against{detail}")
             continue
-        for p in graph.on_chip if limit < math.inf else ():
-            used = getattr(part_usage(graph, p, p.size, hardware, bits, whole), resource)
+        for p in demand.on_chip if limit < math.inf else ():
+            used = getattr(part_usage(demand, p, p.size, hardware, bits, whole), resource)
             if used is None:
                 yield Unknown(
                     f"{p.name}: {resource} on {hardware.name}: no formula of the synapse memory is known"
@@ -72,9 +72,9 @@ def layer_per_core(case: Case) -> Iterator[Finding]:
             yield Unknown(f"{resource} on {case.hardware.name}: no figure to hold against")
             continue
         largest = max(there)
-        for p in case.graph.on_chip:
-            if (used := layer_words(case.graph, case.hardware, p)[resource]) > largest:
-                remedy = remedies.words_per_core(case.graph, case.hardware, p, resource, largest)
+        for p in case.demand.on_chip:
+            if (used := layer_words(case.demand, case.hardware, p)[resource]) > largest:
+                remedy = remedies.words_per_core(case.demand, case.hardware, p, resource, largest)
                 yield Violation(p.name, resource, used, largest, "words", remedy, "network")
 
 
@@ -88,7 +88,7 @@ def roles(case: Case) -> Iterator[Finding]:
         ("outputs", ("output",)),
     ):
         limit = getattr(limits, resource).limit
-        layers = [p for p in case.graph.populations if p.role in members]
+        layers = [p for p in case.demand.populations if p.role in members]
         used = sum(p.size for p in layers)
         if limit is None:
             if not per_core_known:
@@ -108,11 +108,11 @@ def roles(case: Case) -> Iterator[Finding]:
 
 def totals(case: Case) -> Iterator[Finding]:
     """Neurons, synapses and memory of the whole system."""
-    graph, limits = case.graph, case.hardware.limits
-    weights = graph.synapses * case.plan.weight_bits
+    demand, limits = case.demand, case.hardware.limits
+    weights = demand.synapses * case.plan.weight_bits
     for resource, used, unit in (
-        ("neurons", graph.neurons, "neurons"),
-        ("synapses", graph.synapses, "synapses"),
+        ("neurons", demand.neurons, "neurons"),
+        ("synapses", demand.synapses, "synapses"),
         ("weight_memory_bits", weights, "bits"),
     ):
         limit = getattr(limits, resource).limit
@@ -145,7 +145,7 @@ RULES: tuple[DesignRule, ...] = (
     layer_per_core,
     roles,
     totals,
-    precision,
+    bit_widths,
     learning,
     payload,
     reach,

@@ -12,7 +12,6 @@ from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 
 from lavaghost.base.errors import SpecError
 from lavaghost.base.files import write_atomic
-from lavaghost.hardware.nodes import Dense
 from lavaghost.hardware.partition import core_limit
 from lavaghost.hardware.placement import Core
 from lavaghost.hardware.report import Report
@@ -70,7 +69,7 @@ def picture(report: Report) -> Figure:
     axes = figure.subplots()
     _draw_cores(axes, report, squares, shown, text_size=float(np.clip(9.0 * inch, 5.5, 10.0)))
     _draw_traffic(axes, report, squares, low + np.array((-0.55, 0.46)))
-    layers = "-".join(str(n) for n in report.network.layers)
+    layers = "-".join(str(n) for n in report.graph.layers)
     hidden = len(squares) - len(shown)
     axes.set_title(
         f"{layers} for {report.phase} on {mapping.hardware.title}: {mapping.headline}\n"
@@ -113,7 +112,7 @@ def _squares(report: Report) -> np.ndarray:
 
 def _draw_cores(axes: Axes, report: Report, squares: np.ndarray, shown: np.ndarray, text_size: float) -> None:
     mapping = report.mapping
-    names = [p.name for p in mapping.graph.on_chip]
+    names = [p.name for p in mapping.demand.on_chip]
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     for x, y in squares[shown]:
         axes.add_patch(Rectangle((x, y), 0.92, 0.92, facecolor="#f2f2f2", edgecolor="#d0d0d0", lw=0.5))
@@ -148,7 +147,7 @@ def _draw_cores(axes: Axes, report: Report, squares: np.ndarray, shown: np.ndarr
 
 
 def _sizes(report: Report) -> dict[str, int]:
-    return {p.name: p.size for p in report.mapping.graph.on_chip}
+    return {p.name: p.size for p in report.mapping.demand.on_chip}
 
 
 def _fullness(report: Report, core: Core) -> str:
@@ -210,10 +209,10 @@ def _between_layers(report: Report, centres: np.ndarray) -> list[tuple[np.ndarra
     middle = {
         name: centres[[i for i, _ in parts]].mean(axis=0) for name, parts in mapping.parts.items() if parts
     }
-    middle |= {p.name: centres[-1] for p in mapping.graph.populations if not p.on_chip}
+    middle |= {p.name: centres[-1] for p in mapping.demand.populations if p.role == "input"}
     found = []
-    for c in mapping.graph.connections:
-        n = c.n_pre * len(mapping.parts[c.target]) if isinstance(c, Dense) else c.n_post
+    for c in mapping.demand.shares:
+        n = c.n_post if c.aligned else c.n_pre * len(mapping.parts[c.target])
         rate = report.activity.rate_of(c.source, mapping.hardware)
         found.append((middle[c.source], middle[c.target], n * rate, c.source == "input"))
     return found

@@ -183,7 +183,7 @@ class Choices(Figures):
     ] = ()
 
 
-def known(kind: type[Figure] | type[Figures], unit: str) -> Any:
+def figure_field(kind: type[Figure] | type[Figures], unit: str) -> Any:
     """A field for a figure of this kind in `unit`, unknown unless it is given."""
     return Field(default=kind(unit=unit), json_schema_extra={"x-unit": unit})
 

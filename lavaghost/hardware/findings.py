@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lavaghost.base.names import Code
-from lavaghost.hardware.nodes import Graph
+from lavaghost.hardware.demand import Demand
 from lavaghost.hardware.partition import Partition
 from lavaghost.hardware.schema import Hardware
 
@@ -75,7 +75,7 @@ class Case:
     narrower  where that is too many, the widest weights with which it is not; None if there are none
     """
 
-    graph: Graph
+    demand: Demand
     hardware: Hardware
     plan: Plan
     partition: Partition

@@ -1,6 +1,6 @@
 """The mapper: asks the rules, cuts populations into parts, and packs the parts into as few cores as it can.
 
-    network -> nodes.build -> partition -> pack -> rules -> Mapping
+    graph -> demand_of -> partition -> pack -> rules -> Mapping
 
 Parts of full size get a core each; what is left over shares cores, largest first (first-fit decreasing). All of
 it is arithmetic on shapes: no weight is ever in memory, and the work grows with cores, not with synapses.
@@ -9,11 +9,12 @@ it is arithmetic on shapes: no weight is ever in memory, and the work grows with
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lavaghost.base.names import Phase
 from lavaghost.hardware.capabilities import learning, payload, weight_choices, widths_to_try
+from lavaghost.hardware.demand import demand_of
 from lavaghost.hardware.design_rules import RULES, DesignRule
 from lavaghost.hardware.findings import Case, Plan, Unknown, Violation
 from lavaghost.hardware.layers import assign, unassigned
-from lavaghost.hardware.nodes import Graph, Phase, build
 from lavaghost.hardware.partition import (
     RESOURCES,
     Partition,
@@ -26,42 +27,37 @@ from lavaghost.hardware.partition import (
 from lavaghost.hardware.placement import Core, Mapping, Slice
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 
 MOST_CORES = 1_000_000
 """Parts beyond this are counted, not made; larger than any system."""
 
 
 def map_network(
-    network: Network,
+    graph: Graph,
     hardware: Hardware,
     phase: Phase = "inference",
     plan: Plan | None = None,
     rules: Sequence[DesignRule] = RULES,
 ) -> Mapping:
-    """Where `network` goes on `hardware`, or every reason why it does not fit."""
+    """Where `graph` goes on `hardware` for `phase`, or every reason why it does not fit."""
     plan = Plan() if plan is None else plan
-    return map_graph(build(network, phase), hardware, plan, rules)
-
-
-def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[DesignRule] = RULES) -> Mapping:
-    """The same for nodes that are not a ghost network."""
-    whole, bits = graph, plan.weight_bits
-    if never := graph.phase == "learning" and hardware.plasticity.supported.value is False:
-        # ghosts and feedback take no room where nothing learns; what else is wrong is wrong without them
-        graph = graph.forward()
-    cut = partition(graph, hardware, bits)
+    whole, bits = demand_of(graph, phase), plan.weight_bits
+    never = phase == "learning" and hardware.plasticity.supported.value is False
+    # ghosts and feedback take no room where nothing learns; what else is wrong is wrong without them
+    demand = demand_of(graph, "inference") if never else whole
+    cut = partition(demand, hardware, bits)
     cores: tuple[Core, ...] = ()
-    needed = sum(cut.parts[p.name] for p in cut.graph.on_chip)
+    needed = sum(cut.parts[p.name] for p in cut.demand.on_chip)
     if hardware.layout == "shared" and needed <= MOST_CORES and not cut.stuck:
         cores = _pack(cut, hardware, bits)
         needed = len(cores)
-    case = Case(graph, hardware, plan, cut, needed)
+    case = Case(demand, hardware, plan, cut, needed)
     if case.crowded:
         case = replace(case, narrower=_narrower(case))
     findings = [finding for rule in rules if not (never and rule is payload) for finding in rule(case)]
     if never:
-        asked = replace(case, graph=whole, partition=replace(cut, graph=whole))
+        asked = replace(case, demand=whole, partition=replace(cut, demand=whole))
         findings += [*learning(asked), *payload(asked)]
     if hardware.layout == "layer_per_core":
         cores = assign(case)
@@ -76,28 +72,28 @@ def map_graph(graph: Graph, hardware: Hardware, plan: Plan, rules: Sequence[Desi
     return Mapping(
         hardware=hardware,
         plan=plan,
-        graph=cut.graph,
+        demand=cut.demand,
         cores=() if violations else cores,
         needed=needed,
-        lower_bound=lower_bound(graph, hardware, bits),
+        lower_bound=lower_bound(demand, hardware, bits),
         violations=tuple(violations),
         unknown=unknown,
     )
 
 
-def remedied(network: Network, hardware: Hardware, phase: Phase, plan: Plan) -> Mapping:
+def remedied(graph: Graph, hardware: Hardware, phase: Phase, plan: Plan) -> Mapping:
     """`map_network` with the remedies applied that the mapper has: split layers, more cores, other bits, counts.
 
     Weights lose no more bits than needed. What is left in `violations` is for the user to decide.
     """
-    found = map_network(network, hardware, phase, plan)
+    found = map_network(graph, hardware, phase, plan)
     if not found.violations:
         return found
     plan = replace(plan, split=True, cores=None)
     if any(v.cure == "messages" for v in found.violations):
         plan = replace(plan, messages="counts")
     for bits in widths_to_try(hardware, plan.weight_bits):
-        found = map_network(network, hardware, phase, replace(plan, weight_bits=bits))
+        found = map_network(graph, hardware, phase, replace(plan, weight_bits=bits))
         if not any(v.cure in ("split", "cores", "weights") for v in found.violations):
             return found
     return found
@@ -106,8 +102,8 @@ def remedied(network: Network, hardware: Hardware, phase: Phase, plan: Plan) -> 
 def _narrower(case: Case) -> int | None:
     """The widest weights, narrower than planned, with which the network takes no more cores than allowed."""
     for bits in sorted((b for b in weight_choices(case.hardware) if b < case.plan.weight_bits), reverse=True):
-        cut = partition(case.graph, case.hardware, bits)
-        parts = sum(cut.parts[p.name] for p in cut.graph.on_chip)
+        cut = partition(case.demand, case.hardware, bits)
+        parts = sum(cut.parts[p.name] for p in cut.demand.on_chip)
         if case.allowed is None or cut.stuck or parts > MOST_CORES:
             continue
         if len(_pack(cut, case.hardware, bits)) <= case.allowed:
@@ -120,14 +116,14 @@ def _pack(cut: Partition, hardware: Hardware, weight_bits: int) -> tuple[Core, .
     full: list[Core] = []
     rest: list[Core] = []
     candidates: list[int] = []
-    for p in cut.graph.on_chip:
+    for p in cut.demand.on_chip:
         step = cut.largest[p.name]
-        whole = part_usage(cut.graph, p, step, hardware, weight_bits, cut.parts)
+        whole = part_usage(cut.demand, p, step, hardware, weight_bits, cut.parts)
         if p.size >= step:
             candidates.append(len(full))  # one full part of each population may still have room for a small one
         full += [Core((Slice(p.name, i * step, (i + 1) * step),), whole) for i in range(p.size // step)]
         if n := p.size % step:
-            small = part_usage(cut.graph, p, n, hardware, weight_bits, cut.parts)
+            small = part_usage(cut.demand, p, n, hardware, weight_bits, cut.parts)
             rest.append(Core((Slice(p.name, p.size - n, p.size),), small))
     # whole layers that happen to fill their part exactly are as movable as the leftovers
     single = [i for i in candidates if cut.parts[full[i].slices[0].population] == 1]

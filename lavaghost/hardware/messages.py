@@ -8,7 +8,7 @@ Learning always sends numbers: an error has a sign, and the local rules multiply
 
 from lavaghost.base.names import Code
 from lavaghost.engines.sigma_delta import STATE_BITS
-from lavaghost.hardware.nodes import Graph
+from lavaghost.hardware.demand import Demand
 from lavaghost.hardware.schema import Hardware
 from lavaghost.numbers.widths import DEFAULT
 
@@ -17,30 +17,30 @@ COUNTING = ("sanafe", "netx-cuba", "nir-if")
 COUNTS = f"spike counts (lavaghost export --to {', '.join(COUNTING[:-1])} or {COUNTING[-1]})"
 
 
-def code(graph: Graph, hardware: Hardware, wish: Code | None) -> Code:
+def code(demand: Demand, hardware: Hardware, wish: Code | None) -> Code:
     """How rates are sent: as wished; otherwise as numbers where there is a payload, or nothing else will do."""
-    if graph.phase == "learning" or not graph.countable:
+    if demand.phase == "learning" or not demand.countable:
         return "numbers"
     if wish is not None:
         return wish
     return "numbers" if (hardware.limits.payload_bits.limit or 0) > 0 else "counts"
 
 
-def bits_needed(graph: Graph, hardware: Hardware, sent: Code) -> int:
+def bits_needed(demand: Demand, hardware: Hardware, sent: Code) -> int:
     """Bits of the widest message; 0 for bare spikes.
 
     Sigma-delta neurons (`hardware.integer`) and relays send numbers of the state's width; a step of the stepped
     engine sends rates of `message_bits`, and its outputs, which only learning sends back, have `output_bits`.
     """
-    relays = STATE_BITS if any(p.role == "relay" for p in graph.populations) else 0
+    relays = STATE_BITS if demand.relays else 0
     if sent == "counts":
         return relays
     message = int(hardware.widths.message_bits.value or DEFAULT.message_bits)
-    if graph.phase == "learning":
+    if demand.phase == "learning":
         return max(relays, message, int(hardware.widths.output_bits.value or DEFAULT.output_bits))
-    return STATE_BITS if graph.countable else max(relays, message)
+    return STATE_BITS if demand.countable else max(relays, message)
 
 
-def words(graph: Graph, hardware: Hardware, sent: Code) -> str:
+def words(demand: Demand, hardware: Hardware, sent: Code) -> str:
     """How rates are sent, as a person reads it."""
-    return COUNTS if sent == "counts" else f"numbers of {bits_needed(graph, hardware, sent)} bits"
+    return COUNTS if sent == "counts" else f"numbers of {bits_needed(demand, hardware, sent)} bits"

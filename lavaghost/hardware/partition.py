@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lavaghost.hardware.nodes import Connection, Dense, Graph, OneToOne, Population
+from lavaghost.hardware.demand import Demand, Share
 from lavaghost.hardware.schema import Hardware
-from lavaghost.hardware.usage import Usage, axon_bits, least_axon_bits, usage
+from lavaghost.hardware.usage import Usage, axon_bits, least_axon_bits, slots, spread, usage
+from lavaghost.net.graph import Population
 
 RESOURCES = ("neurons", "input_axons", "output_axons", "synapses", "synapse_bits", "trace_bits")
 """What a core has, in the order of messages; each is a field of `Usage` and a limit `..._per_core`."""
@@ -23,24 +24,29 @@ def core_limit(hardware: Hardware, resource: str) -> float | None:
     return figure.limit
 
 
-def fan_out(graph: Graph, population: Population, parts: Mapping[str, int]) -> int:
-    """Output axons of one neuron: one for each connection and core that it reaches."""
+def fan_out(demand: Demand, population: Population, parts: Mapping[str, int]) -> int:
+    """Output axons of one neuron: one for each projection and core that it reaches."""
     found: dict[tuple[str, str], int] = {}
-    for c in graph.out_of(population.name):
-        # pieces of one connection lie side by side, so a neuron belongs to one of them
-        key = (c.kind, c.target.partition(":")[0])
-        found[key] = max(found.get(key, 0), 1 if isinstance(c, OneToOne) else parts[c.target])
+    for c in demand.out_of(population.name):
+        # pieces of one projection lie side by side, so a neuron belongs to one of them
+        key = (c.path, c.target.partition(":")[0])
+        found[key] = max(found.get(key, 0), 1 if c.aligned else parts[c.target])
     return sum(found.values())
 
 
 def part_usage(
-    graph: Graph, population: Population, n: int, hardware: Hardware, weight_bits: int, parts: Mapping[str, int]
+    demand: Demand,
+    population: Population,
+    n: int,
+    hardware: Hardware,
+    weight_bits: int,
+    parts: Mapping[str, int],
 ) -> Usage:
     """What `n` neurons of a population take, with all their inputs."""
-    total = usage(population, hardware, weight_bits, n)
-    for c in graph.into(population.name):
+    total = Usage(neurons=n, output_axons=n * fan_out(demand, population, parts))
+    for c in demand.into(population.name):
         total += usage(c, hardware, weight_bits, n)
-    return total + Usage(output_axons=n * fan_out(graph, population, parts) if population.on_chip else 0)
+    return total
 
 
 def exceeded(used: Usage, hardware: Hardware) -> tuple[str, ...]:
@@ -60,83 +66,85 @@ class Partition:
     `stuck` names populations of which not even one neuron fits, with the resources that are in the way.
     """
 
-    graph: Graph
+    demand: Demand
     parts: Mapping[str, int]
     largest: Mapping[str, int]
     stuck: Mapping[str, tuple[str, ...]]
 
 
-def partition(graph: Graph, hardware: Hardware, weight_bits: int) -> Partition:
+def partition(demand: Demand, hardware: Hardware, weight_bits: int) -> Partition:
     """Cut every population into the fewest parts, with relays where they are needed."""
-    found = _by_outputs(graph, hardware, weight_bits)
-    for _ in graph.populations:
+    found = _by_outputs(demand, hardware, weight_bits)
+    for _ in demand.populations:
         # relays of one population can free the output axons of another, so look again
-        after = graph
+        after = demand
         for name in [n for n, resources in found.stuck.items() if set(resources) != {"output_axons"}]:
             after = _with_relays(after, name, hardware, weight_bits)
-        if after is graph:
+        if after is demand:
             break
-        graph = after
-        found = _by_outputs(graph, hardware, weight_bits)
+        demand = after
+        found = _by_outputs(demand, hardware, weight_bits)
     return found
 
 
-def _by_outputs(graph: Graph, hardware: Hardware, weight_bits: int) -> Partition:
-    parts = {p.name: 1 for p in graph.populations}
+def _by_outputs(demand: Demand, hardware: Hardware, weight_bits: int) -> Partition:
+    parts = {p.name: 1 for p in demand.populations}
     while True:
         largest, stuck = {}, {}
-        for p in graph.on_chip:
-            largest[p.name] = n = _largest(graph, p, hardware, weight_bits, parts)
+        for p in demand.on_chip:
+            largest[p.name] = n = _largest(demand, p, hardware, weight_bits, parts)
             if n == 0:
-                stuck[p.name] = exceeded(part_usage(graph, p, 1, hardware, weight_bits, parts), hardware)
+                stuck[p.name] = exceeded(part_usage(demand, p, 1, hardware, weight_bits, parts), hardware)
         after = dict(parts)
-        for p in graph.on_chip:
+        for p in demand.on_chip:
             # parts only grow, and with them the output axons of others, until nothing changes
             after[p.name] = max(parts[p.name], -(-p.size // max(1, largest[p.name])))
         if after == parts:
-            return Partition(graph, parts, {n: max(1, size) for n, size in largest.items()}, stuck)
+            return Partition(demand, parts, {n: max(1, size) for n, size in largest.items()}, stuck)
         parts = after
 
 
 def _largest(
-    graph: Graph, population: Population, hardware: Hardware, weight_bits: int, parts: Mapping[str, int]
+    demand: Demand, population: Population, hardware: Hardware, weight_bits: int, parts: Mapping[str, int]
 ) -> int:
     """The most neurons of a population that fit a core; usage grows with them, so bisection finds it."""
     low, high = 0, population.size
     while low < high:
         middle = (low + high + 1) // 2
-        if exceeded(part_usage(graph, population, middle, hardware, weight_bits, parts), hardware):
+        if exceeded(part_usage(demand, population, middle, hardware, weight_bits, parts), hardware):
             high = middle - 1
         else:
             low = middle
     return low
 
 
-def _with_relays(graph: Graph, name: str, hardware: Hardware, weight_bits: int) -> Graph:
-    """`graph` with the dense inputs of a population spread over as few relays as hold one neuron each."""
-    population = next(p for p in graph.populations if p.name == name)
+def _with_relays(demand: Demand, name: str, hardware: Hardware, weight_bits: int) -> Demand:
+    """`demand` with the inputs of a population spread over as few relays as hold one neuron each."""
+    population = next(p for p in demand.populations if p.name == name)
     room = _axons_for_one(hardware, weight_bits)
-    kept: list[Connection] = [c for c in graph.connections if c.target != name or not isinstance(c, Dense)]
+    kept: list[Share] = [c for c in demand.shares if c.target != name or c.aligned]
     relays: list[Population] = []
     free = 0.0
-    for c in graph.into(name):
-        if not isinstance(c, Dense):
+    for c in demand.into(name):
+        if c.aligned:
             continue
-        slots = usage(replace(c, n_pre=1), hardware, weight_bits, 1).input_axons
-        if room < slots:
-            return graph
+        each = slots(c, hardware)
+        if room < each:
+            return demand
         first = c.first
         while first < c.first + c.n_pre:
-            if free < slots:
-                relays.append(Population(f"{name}:sum{len(relays) + 1}", "relay", population.size))
+            if free < each:
+                relay = f"{name}:sum{len(relays) + 1}"
+                relays.append(Population(name=relay, role="hidden", size=population.size, activation="linear"))
                 free = room
-            n = int(min(c.first + c.n_pre - first, free // slots))
-            kept.append(replace(c, target=relays[-1].name, n_pre=n, first=first))
-            first, free = first + n, free - n * slots
+            n = int(min(c.first + c.n_pre - first, free // each))
+            kept.append(c.cut(relays[-1].name, first, n))
+            first, free = first + n, free - n * each
     if len(relays) < 2:
-        return graph
-    kept += [OneToOne(relay.name, name, "partial_sum", population.size) for relay in relays]
-    return replace(graph, populations=(*graph.populations, *relays), connections=tuple(kept))
+        return demand
+    n = population.size
+    kept += [Share(relay.name, name, "partial_sum", n, n, n, 1, aligned=True) for relay in relays]
+    return replace(demand, shares=tuple(kept), relays=(*demand.relays, *relays))
 
 
 def _axons_for_one(hardware: Hardware, weight_bits: int) -> float:
@@ -150,22 +158,21 @@ def _axons_for_one(hardware: Hardware, weight_bits: int) -> float:
     return min(limits, default=math.inf)
 
 
-def lower_bound(graph: Graph, hardware: Hardware, weight_bits: int) -> int:
+def lower_bound(demand: Demand, hardware: Hardware, weight_bits: int) -> int:
     """Cores that no placement can do without: the total of each resource over what a core has of it.
 
     Totals leave out what cutting adds: repeated input axons, and blocks of memory that are not full.
     """
-    one = {p.name: 1 for p in graph.populations}
+    one = {p.name: 1 for p in demand.populations}
     total = Usage()
-    bits = 0
-    for p in graph.on_chip:
-        total += part_usage(graph, p, p.size, hardware, weight_bits, one)
-        if hardware.memory is not None:
-            for c in graph.into(p.name):
-                axons, each = (c.n_pre, c.n_post) if isinstance(c, Dense) else (c.n_post, 1)
-                bits += axons * least_axon_bits(hardware.memory, each, weight_bits)
+    bits, memory = 0, hardware.memory
+    for p in demand.on_chip:
+        total += part_usage(demand, p, p.size, hardware, weight_bits, one)
+        if memory is not None:
+            for c in demand.into(p.name):
+                bits += spread(*c.onto(p.size), lambda n: least_axon_bits(memory, n, weight_bits))
     if hardware.layout == "layer_per_core":
-        return len(graph.on_chip)
+        return len(demand.on_chip)
     totals = {r: getattr(total, r) for r in RESOURCES} | {"synapse_bits": bits}
     needs = [
         math.ceil(totals[r] / limit)

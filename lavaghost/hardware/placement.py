@@ -6,8 +6,8 @@ from typing import Literal
 
 from lavaghost.base.names import Code
 from lavaghost.hardware import messages
+from lavaghost.hardware.demand import Demand
 from lavaghost.hardware.findings import Plan, Violation
-from lavaghost.hardware.nodes import Graph
 from lavaghost.hardware.partition import RESOURCES, core_limit
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage
@@ -40,9 +40,9 @@ class Core:
 
 @dataclass(frozen=True)
 class Mapping:
-    """The answer for one network, chip, phase and plan.
+    """The answer for one graph, chip, phase and plan.
 
-    graph    with the relays that the partition needed
+    demand   with the relays that the partition needed
     cores    the placement; empty where there is none
     needed   cores that it takes, also where that is too many
     unknown  rules that decide whether it fits, and could not for lack of a figure
@@ -50,7 +50,7 @@ class Mapping:
 
     hardware: Hardware
     plan: Plan
-    graph: Graph
+    demand: Demand
     cores: tuple[Core, ...]
     needed: int
     lower_bound: int
@@ -80,7 +80,7 @@ class Mapping:
     @property
     def messages(self) -> Code:
         """How rates are sent."""
-        return messages.code(self.graph, self.hardware, self.plan.messages)
+        return messages.code(self.demand, self.hardware, self.plan.messages)
 
     @property
     def utilization(self) -> dict[str, float]:
@@ -96,7 +96,7 @@ class Mapping:
     @cached_property
     def parts(self) -> dict[str, tuple[tuple[int, Slice], ...]]:
         """For each population its slices, with the number of their core."""
-        found: dict[str, list[tuple[int, Slice]]] = {p.name: [] for p in self.graph.populations}
+        found: dict[str, list[tuple[int, Slice]]] = {p.name: [] for p in self.demand.populations}
         for i, core in enumerate(self.cores):
             for part in core.slices:
                 found[part.population].append((i, part))

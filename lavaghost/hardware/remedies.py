@@ -5,66 +5,61 @@ Sizes are found by bisection: the largest layer, or number of inputs, with which
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
+from lavaghost.base.errors import SpecError
+from lavaghost.hardware.demand import Demand, resized
 from lavaghost.hardware.findings import Case
-from lavaghost.hardware.nodes import Dense, Graph, Population
 from lavaghost.hardware.partition import fan_out, part_usage, partition
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import layer_words
+from lavaghost.net.graph import Population
 
-Holds = Callable[[Graph], bool]
-
-
-def resized(graph: Graph, name: str, n: int) -> Graph:
-    """`graph` with `n` neurons in one population."""
-    populations = tuple(replace(p, size=n) if p.name == name else p for p in graph.populations)
-    sending = (
-        replace(c, n_pre=n) if isinstance(c, Dense) and c.source == name else c for c in graph.connections
-    )
-    connections = tuple(replace(c, n_post=n) if c.target == name else c for c in sending)
-    return replace(graph, populations=populations, connections=connections)
+Holds = Callable[[Demand], bool]
 
 
-def most(graph: Graph, name: str, holds: Holds) -> int:
+def most(demand: Demand, name: str, holds: Holds) -> int:
     """The most neurons of a population with which `holds`; 0 if there are none."""
-    low, high = 0, next(p.size for p in graph.populations if p.name == name)
+    low, high = 0, demand.size(name)
     while low < high:
         middle = (low + high + 1) // 2
-        if holds(resized(graph, name, middle)):
+        try:
+            good = holds(resized(demand, name, middle))
+        except SpecError:  # a kind cannot connect so many
+            good = False
+        if good:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def at_most(graph: Graph, names: tuple[str, ...], holds: Holds) -> str:
+def at_most(demand: Demand, names: tuple[str, ...], holds: Holds) -> str:
     """The first population that mends it, and how large it may be."""
     for name in names:
-        if n := most(graph, name, holds):
+        if n := most(demand, name, holds):
             kinds = {"input": "inputs", "output": "classes"}
             return f"use at most {n:,} {kinds.get(name, f'neurons in {name}')}"
     return f"use smaller layers around {' and '.join(names)}, or a chip with more"
 
 
-def sources(graph: Graph, name: str) -> tuple[str, ...]:
-    """The populations that reach another one densely, the largest first."""
-    found = [c for c in graph.into(name) if isinstance(c, Dense)]
+def sources(demand: Demand, name: str) -> tuple[str, ...]:
+    """The populations that reach another one, the largest first; not those that do so one to one."""
+    found = [c for c in demand.into(name) if not c.aligned]
     return tuple(c.source for c in sorted(found, key=lambda c: -c.n_pre))
 
 
-def targets(graph: Graph, name: str, parts: Mapping[str, int]) -> tuple[str, ...]:
-    """The populations that another one reaches densely, the most spread first; of relays, what they are for."""
-    found = {c.target.partition(":")[0]: parts[c.target] for c in graph.out_of(name) if isinstance(c, Dense)}
+def targets(demand: Demand, name: str, parts: Mapping[str, int]) -> tuple[str, ...]:
+    """The populations that another one reaches, the most spread first; of relays, what they are for."""
+    found = {c.target.partition(":")[0]: parts[c.target] for c in demand.out_of(name) if not c.aligned}
     return tuple(sorted(found, key=lambda target: -found[target]))
 
 
 def core(case: Case, p: Population, resource: str, limit: float) -> str:
     """What makes a layer that is too much for one core fit: fewer bits, more cores, or inputs in parts."""
-    one = {q.name: 1 for q in case.graph.populations}
+    one = {q.name: 1 for q in case.demand.populations}
 
     def used(n: int, bits: int) -> float:
-        return getattr(part_usage(case.graph, p, n, case.hardware, bits, one), resource) or 0
+        return getattr(part_usage(case.demand, p, n, case.hardware, bits, one), resource) or 0
 
     if (stuck := case.partition.stuck.get(p.name)) is not None:
         if resource in stuck:
@@ -79,7 +74,7 @@ def core(case: Case, p: Population, resource: str, limit: float) -> str:
             if used(p.size, fewer) <= limit:
                 options.append(f"{fewer}-bit weights")
                 break
-    relays = [q for q in case.partition.graph.populations if q.name.startswith(f"{p.name}:")]
+    relays = case.partition.demand.relays_of(p.name)
     if relays and used(1, case.plan.weight_bits) > limit:
         options.append(f"{len(relays)} groups of its inputs, added up by relay neurons{_how(case)}")
     else:
@@ -91,14 +86,14 @@ def _single(case: Case, p: Population, resource: str, limit: float) -> str:
     """For a layer of which not even one neuron fits a core."""
     hardware, bits = case.hardware, case.plan.weight_bits
 
-    def holds(graph: Graph) -> bool:
-        parts = dict(partition(graph, hardware, bits).parts) if resource == "output_axons" else {}
-        one = {q.name: 1 for q in graph.populations} | parts
-        return (getattr(part_usage(graph, p, 1, hardware, bits, one), resource) or 0) <= limit
+    def holds(demand: Demand) -> bool:
+        parts = dict(partition(demand, hardware, bits).parts) if resource == "output_axons" else {}
+        one = {q.name: 1 for q in demand.populations} | parts
+        return (getattr(part_usage(demand, p, 1, hardware, bits, one), resource) or 0) <= limit
 
     if resource == "output_axons":
-        return at_most(case.graph, targets(case.partition.graph, p.name, case.partition.parts), holds)
-    return at_most(case.graph, sources(case.graph, p.name), holds)
+        return at_most(case.demand, targets(case.partition.demand, p.name, case.partition.parts), holds)
+    return at_most(case.demand, sources(case.demand, p.name), holds)
 
 
 def _how(case: Case) -> str:
@@ -112,21 +107,20 @@ def _how(case: Case) -> str:
 def without_relays(case: Case, name: str) -> str:
     """How many inputs a layer may have whose neurons need no relays."""
 
-    def holds(graph: Graph) -> bool:
-        cut = partition(graph, case.hardware, case.plan.weight_bits).graph
-        return not any(q.name.startswith(f"{name}:") for q in cut.populations)
+    def holds(demand: Demand) -> bool:
+        return not partition(demand, case.hardware, case.plan.weight_bits).demand.relays_of(name)
 
-    return at_most(case.graph, sources(case.graph, name), holds)
+    return at_most(case.demand, sources(case.demand, name), holds)
 
 
 def reaching(case: Case, p: Population, limit: float) -> str:
     """How large the targets of a layer may be, for its neurons to reach no more cores."""
 
-    def holds(graph: Graph) -> bool:
-        cut = partition(graph, case.hardware, case.plan.weight_bits)
-        return fan_out(cut.graph, p, cut.parts) <= limit
+    def holds(demand: Demand) -> bool:
+        cut = partition(demand, case.hardware, case.plan.weight_bits)
+        return fan_out(cut.demand, p, cut.parts) <= limit
 
-    return at_most(case.graph, targets(case.partition.graph, p.name, case.partition.parts), holds)
+    return at_most(case.demand, targets(case.partition.demand, p.name, case.partition.parts), holds)
 
 
 def fewer_cores(case: Case, allowed: float, layers: bool) -> str:
@@ -142,11 +136,11 @@ def fewer_cores(case: Case, allowed: float, layers: bool) -> str:
     return "use " + " or ".join(options or [share, "a larger system"])
 
 
-def words_per_core(graph: Graph, hardware: Hardware, p: Population, resource: str, largest: int) -> str:
+def words_per_core(demand: Demand, hardware: Hardware, p: Population, resource: str, largest: int) -> str:
     """How large a layer may be that a core must hold whole."""
 
-    def holds(changed: Graph) -> bool:
+    def holds(changed: Demand) -> bool:
         layer = next(q for q in changed.populations if q.name == p.name)
         return layer_words(changed, hardware, layer)[resource] <= largest
 
-    return at_most(graph, (p.name, *sources(graph, p.name)), holds)
+    return at_most(demand, (p.name, *sources(demand, p.name)), holds)

@@ -4,23 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lavaghost.base.names import Phase
 from lavaghost.hardware.activity import Activity, assumed
 from lavaghost.hardware.cost import Cost, cost
+from lavaghost.hardware.demand import Demand, demand_of
 from lavaghost.hardware.figures import Figure, Figures, Flag
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network, remedied
-from lavaghost.hardware.nodes import Graph, Phase, build
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.traffic import Traffic, traffic
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 
 
 @dataclass(frozen=True)
 class Report:
     """Everything that `lavaghost map` knows. `traffic` and `cost` are None where there is no placement."""
 
-    network: Network
+    graph: Graph
     phase: Phase
     mapping: Mapping
     activity: Activity
@@ -33,7 +34,7 @@ class Report:
         found = list(self.mapping.unknown) + list(self.cost.unknown if self.cost else ())
         if self.mapping.cores and self.traffic is None:
             found.append("traffic, energy and time: not worked out for so many cores")
-        if any(p.role == "relay" for p in self.mapping.graph.populations):
+        if self.mapping.demand.relays:
             name = self.mapping.hardware.name
             found.append(f"relays on {name}: the loss of precision in partial sums is not measured")
         return tuple(dict.fromkeys(found))
@@ -44,7 +45,7 @@ class Report:
         return {
             "hardware": m.hardware.name,
             "phase": self.phase,
-            "layers": list(self.network.layers),
+            "layers": list(self.graph.layers),
             "fits": m.fits,
             "status": m.status,
             "headline": m.headline,
@@ -56,7 +57,7 @@ class Report:
             "utilization": m.utilization,
             "energy_j": None if price is None else price.energy_j,
             "latency_s": None if price is None else price.latency_s,
-            "overhead_learning": overhead(self.network),
+            "overhead_learning": overhead(self.graph),
             "unknown": list(self.unknown),
             "weight_bits": m.plan.weight_bits,
             "energy": None if price is None else price.as_json(),
@@ -101,7 +102,7 @@ class Report:
 
 
 def make(
-    network: Network,
+    graph: Graph,
     hardware: Hardware,
     phase: Phase,
     plan: Plan,
@@ -109,40 +110,40 @@ def make(
     activity: Activity | None = None,
     apply: bool = False,
 ) -> Report:
-    """Map `network`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
-    mapping = (remedied if apply else map_network)(network, hardware, phase, plan)
-    activity = replace(activity or assumed(network, mapping.graph), code=mapping.messages)
+    """Map `graph`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
+    mapping = (remedied if apply else map_network)(graph, hardware, phase, plan)
+    activity = replace(activity or assumed(mapping.demand), code=mapping.messages)
     moved = traffic(mapping, activity)
     price = None if moved is None else cost(mapping, activity, moved)
-    return Report(network, phase, mapping, activity, moved, price)
+    return Report(graph, phase, mapping, activity, moved, price)
 
 
-def overhead(network: Network) -> dict[str, float]:
+def overhead(graph: Graph) -> dict[str, float]:
     """What ghosts and feedback add to the feedforward network, as a share of it."""
-    without, with_ = build(network, "inference"), build(network, "learning")
+    without, with_ = demand_of(graph, "inference"), demand_of(graph, "learning")
     return {
         "neurons": with_.neurons / without.neurons - 1,
         "synapses": with_.synapses / without.synapses - 1,
         "ghosts": _size(with_, "ghost"),
         "feedback_synapses": _synapses(with_, "feedback"),
-        "ghost_synapses": _synapses(with_, "ghost_in", "inhibition"),
+        "ghost_synapses": _synapses(with_, "ghost", "inhibition"),
     }
 
 
-def _size(graph: Graph, role: str) -> int:
-    return sum(p.size for p in graph.populations if p.role == role)
+def _size(demand: Demand, role: str) -> int:
+    return sum(p.size for p in demand.populations if p.role == role)
 
 
-def _synapses(graph: Graph, *kinds: str) -> int:
-    return sum(c.synapses for c in graph.connections if c.kind in kinds)
+def _synapses(demand: Demand, *paths: str) -> int:
+    return sum(c.synapses for c in demand.shares if c.path in paths)
 
 
 def constants(hardware: Hardware) -> list[dict[str, Any]]:
     """The constants of energy and time with their sources."""
-    return [row for row in figures(hardware) if row["figure"].startswith(("energy.", "latency."))]
+    return [row for row in chip_figures(hardware) if row["figure"].startswith(("energy.", "latency."))]
 
 
-def figures(hardware: Hardware) -> list[dict[str, Any]]:
+def chip_figures(hardware: Hardware) -> list[dict[str, Any]]:
     """Every figure of a configuration that is known, with unit, source and confidence."""
     return list(_figures(hardware))
 

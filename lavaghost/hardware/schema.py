@@ -25,7 +25,7 @@ from lavaghost.hardware.figures import (
     TextFigure,
     Width,
     WithUnits,
-    known,
+    figure_field,
     to_tuple,
 )
 from lavaghost.numbers.widths import LoihiWidths
@@ -40,31 +40,31 @@ MOST_PLACES = 1_000_000
 class Limits(WithUnits):
     """What a core, and the whole system, can hold."""
 
-    cores: CountFigure = known(CountFigure, "cores")
-    neurons_per_core: CountFigure = known(CountFigure, "neurons")
-    input_axons_per_core: CountFigure = known(CountFigure, "axons")
-    output_axons_per_core: CountFigure = known(CountFigure, "axons")
-    synapses_per_core: CountFigure = known(CountFigure, "synapses")
-    synapse_bits_per_core: CountFigure = known(CountFigure, "bits")
-    trace_bits_per_core: CountFigure = known(CountFigure, "bits")
-    kernel_words_per_core: Figures = known(Figures, "words")
-    neuron_words_per_core: Figures = known(Figures, "words")
-    bias_words_per_core: Figures = known(Figures, "words")
-    inputs: CountFigure = known(CountFigure, "neurons")
-    hidden: CountFigure = known(CountFigure, "neurons")
-    outputs: CountFigure = known(CountFigure, "neurons")
-    neurons: CountFigure = known(CountFigure, "neurons")
-    synapses: CountFigure = known(CountFigure, "synapses")
-    weight_memory_bits: CountFigure = known(CountFigure, "bits")
-    cores_reached: CountFigure = known(CountFigure, "cores")
+    cores: CountFigure = figure_field(CountFigure, "cores")
+    neurons_per_core: CountFigure = figure_field(CountFigure, "neurons")
+    input_axons_per_core: CountFigure = figure_field(CountFigure, "axons")
+    output_axons_per_core: CountFigure = figure_field(CountFigure, "axons")
+    synapses_per_core: CountFigure = figure_field(CountFigure, "synapses")
+    synapse_bits_per_core: CountFigure = figure_field(CountFigure, "bits")
+    trace_bits_per_core: CountFigure = figure_field(CountFigure, "bits")
+    kernel_words_per_core: Figures = figure_field(Figures, "words")
+    neuron_words_per_core: Figures = figure_field(Figures, "words")
+    bias_words_per_core: Figures = figure_field(Figures, "words")
+    inputs: CountFigure = figure_field(CountFigure, "neurons")
+    hidden: CountFigure = figure_field(CountFigure, "neurons")
+    outputs: CountFigure = figure_field(CountFigure, "neurons")
+    neurons: CountFigure = figure_field(CountFigure, "neurons")
+    synapses: CountFigure = figure_field(CountFigure, "synapses")
+    weight_memory_bits: CountFigure = figure_field(CountFigure, "bits")
+    cores_reached: CountFigure = figure_field(CountFigure, "cores")
     """Cores that the spikes of one neuron can go to; null asks nothing, axons say how many."""
-    hidden_neurons_reached: CountFigure = known(CountFigure, "neurons")
+    hidden_neurons_reached: CountFigure = figure_field(CountFigure, "neurons")
     """Hidden neurons that one hidden neuron can reach; null asks nothing."""
-    weight_bits: Choices = known(Choices, "bits")
-    state_bits: Width = known(Width, "bits")
-    payload_bits: Extra = known(Extra, "bits")
+    weight_bits: Choices = figure_field(Choices, "bits")
+    state_bits: Width = figure_field(Width, "bits")
+    payload_bits: Extra = figure_field(Extra, "bits")
     """Bits of a number that a spike carries; 0 is a bare spike."""
-    bias_bits: Width = known(Width, "bits")
+    bias_bits: Width = figure_field(Width, "bits")
 
     @model_validator(mode="after")
     def _one_for_each_core(self) -> "Limits":
@@ -89,12 +89,12 @@ class SynapseMemory(WithUnits):
     """
 
     formula: Literal["axon_blocks", "per_synapse", "power_of_two"]
-    block_synapses: Finite = known(Finite, "synapses")
-    header_bits: Extra = known(Extra, "bits")
-    word_bits: Width = known(Width, "bits")
-    delay_bits: Extra = known(Extra, "bits")
-    tag_bits: Extra = known(Extra, "bits")
-    index_bits: Extra = known(Extra, "bits")
+    block_synapses: Finite = figure_field(Finite, "synapses")
+    header_bits: Extra = figure_field(Extra, "bits")
+    word_bits: Width = figure_field(Width, "bits")
+    delay_bits: Extra = figure_field(Extra, "bits")
+    tag_bits: Extra = figure_field(Extra, "bits")
+    index_bits: Extra = figure_field(Extra, "bits")
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -120,56 +120,56 @@ class Plasticity(WithUnits):
 
     supported: Flag = Flag()
     third_factor: Flag = Flag()
-    axon_slots: Finite = known(Finite, "axons")
+    axon_slots: Finite = figure_field(Finite, "axons")
     """Input axons that one plastic presynaptic neuron takes."""
-    trace_bits: Width = known(Width, "bits")
-    weight_bits: Width = known(Width, "bits")
+    trace_bits: Width = figure_field(Width, "bits")
+    weight_bits: Width = figure_field(Width, "bits")
 
 
 class Widths(WithUnits):
     """Bits of the integers that a neuron and a synapse compute with; the fields of `widths.LoihiWidths`."""
 
-    state_bits: Width = known(Width, "bits")
-    decay_bits: Width = known(Width, "bits")
-    message_bits: Width = known(Width, "bits")
-    output_bits: Width = known(Width, "bits")
-    weight_bits: Width = known(Width, "bits")
-    weight_range: Width = known(Width, "bits")
-    trace_bits: Width = known(Width, "bits")
-    accumulator_bits: Width = known(Width, "bits")
-    dendrite_bits: Width = known(Width, "bits")
+    state_bits: Width = figure_field(Width, "bits")
+    decay_bits: Width = figure_field(Width, "bits")
+    message_bits: Width = figure_field(Width, "bits")
+    output_bits: Width = figure_field(Width, "bits")
+    weight_bits: Width = figure_field(Width, "bits")
+    weight_range: Width = figure_field(Width, "bits")
+    trace_bits: Width = figure_field(Width, "bits")
+    accumulator_bits: Width = figure_field(Width, "bits")
+    dendrite_bits: Width = figure_field(Width, "bits")
 
 
 class Energy(WithUnits):
     """Dynamic energy of one event, J, and the power that flows without any, W."""
 
-    neuron_access: Figure = known(Figure, "J")
-    neuron_update: Figure = known(Figure, "J")
-    spike: Figure = known(Figure, "J")
-    synapse: Figure = known(Figure, "J")
-    message: Figure = known(Figure, "J")
-    hop_x: Figure = known(Figure, "J")
-    hop_y: Figure = known(Figure, "J")
-    weight_update: Figure = known(Figure, "J")
-    input_event: Figure = known(Figure, "J")
+    neuron_access: Figure = figure_field(Figure, "J")
+    neuron_update: Figure = figure_field(Figure, "J")
+    spike: Figure = figure_field(Figure, "J")
+    synapse: Figure = figure_field(Figure, "J")
+    message: Figure = figure_field(Figure, "J")
+    hop_x: Figure = figure_field(Figure, "J")
+    hop_y: Figure = figure_field(Figure, "J")
+    weight_update: Figure = figure_field(Figure, "J")
+    input_event: Figure = figure_field(Figure, "J")
     """What the link to the host adds for one input event."""
-    static_power: Figure = known(Figure, "W")
+    static_power: Figure = figure_field(Figure, "W")
 
 
 class Latency(WithUnits):
     """Time of one event, s. `barrier` is the end of a step, for the number of tiles in use."""
 
-    neuron_access: Figure = known(Figure, "s")
-    neuron_update: Figure = known(Figure, "s")
-    spike: Figure = known(Figure, "s")
-    synapse: Figure = known(Figure, "s")
-    message_out: Figure = known(Figure, "s")
-    message_in: Figure = known(Figure, "s")
-    hop_x: Figure = known(Figure, "s")
-    hop_y: Figure = known(Figure, "s")
-    barrier_tiles: Figures = known(Figures, "tiles")
+    neuron_access: Figure = figure_field(Figure, "s")
+    neuron_update: Figure = figure_field(Figure, "s")
+    spike: Figure = figure_field(Figure, "s")
+    synapse: Figure = figure_field(Figure, "s")
+    message_out: Figure = figure_field(Figure, "s")
+    message_in: Figure = figure_field(Figure, "s")
+    hop_x: Figure = figure_field(Figure, "s")
+    hop_y: Figure = figure_field(Figure, "s")
+    barrier_tiles: Figures = figure_field(Figures, "tiles")
     barrier: tuple[Figure, ...] | None = None
-    weight_update: Figure = known(Figure, "s")
+    weight_update: Figure = figure_field(Figure, "s")
 
     @model_validator(mode="before")
     @classmethod
@@ -193,9 +193,9 @@ class Latency(WithUnits):
 class Mesh(WithUnits):
     """Where the cores of one chip lie: tiles in a rectangle, and cores in a tile."""
 
-    width: Finite = known(Finite, "tiles")
-    height: Finite = known(Finite, "tiles")
-    cores_per_tile: Finite = known(Finite, "cores")
+    width: Finite = figure_field(Finite, "tiles")
+    height: Finite = figure_field(Finite, "tiles")
+    cores_per_tile: Finite = figure_field(Finite, "cores")
 
     @model_validator(mode="after")
     def _complete(self) -> "Mesh":

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.optimize import quadratic_assignment
 
 from lavaghost.hardware.activity import Activity
-from lavaghost.hardware.nodes import OneToOne
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Mesh
 from lavaghost.numbers.arithmetic import Array
@@ -57,23 +56,23 @@ def traffic(mapping: Mapping, activity: Activity) -> Traffic | None:
 
 
 def _messages(mapping: Mapping, activity: Activity) -> Array:
-    graph, count = mapping.graph, len(mapping.cores)
+    demand, count = mapping.demand, len(mapping.cores)
     found = np.zeros((count + 1, count))
     parts = mapping.parts
-    for p in graph.populations:
+    for p in demand.populations:
         rate = activity.rate_of(p.name, mapping.hardware)
         # inputs come from outside the chip, as one row
-        senders = parts[p.name] if p.on_chip else ((count, None),)
+        senders = ((count, None),) if p.role == "input" else parts[p.name]
         reached: dict[tuple[int, int], int] = {}
-        for c in graph.out_of(p.name):
+        for c in demand.out_of(p.name):
             for i, part in senders:
                 start, stop = (0, p.size) if part is None else (part.start, part.stop)
                 for j, target in parts[c.target]:
-                    if isinstance(c, OneToOne):
+                    if c.aligned:
                         n = min(stop, target.stop) - max(start, target.start)
                     else:
                         n = min(stop, c.first + c.n_pre) - max(start, c.first)
-                    # several connections from one neuron to one core share a message
+                    # several projections from one neuron to one core share a message
                     if n > 0:
                         reached[i, j] = max(reached.get((i, j), 0), n)
         for (i, j), n in reached.items():

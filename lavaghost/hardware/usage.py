@@ -1,20 +1,16 @@
-"""What a node takes of a core. One function per kind of node, found by `functools.singledispatch`.
+"""What a population, and the shares that projections bring it, take of a core.
 
-    from lavaghost.hardware.usage import usage
-
-    @usage.register
-    def _(node: MyConnection, hardware, weight_bits, n_post): ...
-
-`n_post` is the number of the target's neurons on the core, so that the same function counts a whole layer and
-a part of it. All counts grow with `n_post` and with every synapse.
+`n` is the number of its neurons on the core, so that the same function counts a whole layer and a part of it. All
+counts grow with `n` and with every synapse. How many synapses a projection has is for its kind to say (`demand.reach`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import singledispatch
 from typing import Any
 
-from lavaghost.hardware.nodes import Dense, Graph, OneToOne, Population
+from lavaghost.hardware.demand import Demand, Share
 from lavaghost.hardware.schema import Hardware, SynapseMemory
+from lavaghost.net.graph import Population
 
 
 @dataclass(frozen=True)
@@ -83,49 +79,38 @@ def _round_up(bits: int, word: int) -> int:
     return -(-bits // word) * word
 
 
-@singledispatch
-def usage(node: Any, hardware: Hardware, weight_bits: int, n_post: int) -> Usage:
-    """What `node` takes of a core that holds `n_post` neurons of it, or of its target."""
-    raise TypeError(f"no usage of {type(node).__name__}; register one with lavaghost.hardware.usage.usage")
-
-
-@usage.register
-def _(node: Population, hardware: Hardware, weight_bits: int, n_post: int) -> Usage:
-    return Usage(neurons=n_post if node.on_chip else 0)
-
-
-@usage.register
-def _(node: Dense, hardware: Hardware, weight_bits: int, n_post: int) -> Usage:
-    return _connection(
-        hardware, weight_bits, axons=node.n_pre, each=n_post, n_post=n_post, plastic=node.plastic
-    )
-
-
-@usage.register
-def _(node: OneToOne, hardware: Hardware, weight_bits: int, n_post: int) -> Usage:
-    return _connection(hardware, weight_bits, axons=n_post, each=1, n_post=n_post, plastic=node.plastic)
-
-
-def _connection(
-    hardware: Hardware, weight_bits: int, *, axons: int, each: int, n_post: int, plastic: bool
-) -> Usage:
-    """`axons` input axons that reach `each` synapses; `n_post` neurons get them."""
-    learning = hardware.plasticity
-    slots = int(learning.axon_slots.value or 1)
+def usage(share: Share, hardware: Hardware, weight_bits: int, n: int) -> Usage:
+    """What a share takes of a core that holds `n` neurons of its target."""
+    axons, synapses = share.onto(n)
+    learning, memory = hardware.plasticity, hardware.memory
     trace = learning.trace_bits.value
+    bits = None
+    if memory is not None:
+        bits = spread(axons, synapses, lambda each: axon_bits(memory, each, weight_bits))
     return Usage(
-        input_axons=axons * (slots if plastic else 1),
-        synapses=axons * each,
-        plastic_synapses=axons * each if plastic else 0,
-        synapse_bits=None if hardware.memory is None else axons * axon_bits(hardware.memory, each, weight_bits),
-        trace_bits=0 if not plastic else None if trace is None else trace * (axons + n_post),
+        input_axons=axons * slots(share, hardware),
+        synapses=synapses,
+        plastic_synapses=synapses if share.plastic else 0,
+        synapse_bits=bits,
+        trace_bits=0 if not share.plastic else None if trace is None else trace * (axons + n),
     )
 
 
-def layer_words(graph: Graph, hardware: Hardware, p: Population) -> dict[str, int]:
+def slots(share: Share, hardware: Hardware) -> int:
+    """Input axons that one of its neurons takes."""
+    return int(hardware.plasticity.axon_slots.value or 1) if share.plastic else 1
+
+
+def spread(axons: int, synapses: int, bits: Callable[[int], int]) -> int:
+    """Bits of axons among which the synapses are spread evenly; `bits` are those of one that reaches so many."""
+    each, more = divmod(synapses, max(1, axons))
+    return (axons - more) * bits(each) + (more * bits(each + 1) if more else 0)
+
+
+def layer_words(demand: Demand, hardware: Hardware, p: Population) -> dict[str, int]:
     """Words of a core that holds a layer whole: for its synapses, its neurons and their biases."""
-    kernel = 0
-    for c in graph.into(p.name):
-        axons, each = (c.n_pre, c.n_post) if isinstance(c, Dense) else (c.n_post, 1)
-        kernel += axons * (each if hardware.memory is None else axon_bits(hardware.memory, each, 1))
+    kernel, memory = 0, hardware.memory
+    for share in demand.into(p.name):
+        axons, synapses = share.onto(p.size)
+        kernel += synapses if memory is None else spread(axons, synapses, lambda n: axon_bits(memory, n, 1))
     return {"kernel_words_per_core": kernel, "neuron_words_per_core": p.size, "bias_words_per_core": p.size}

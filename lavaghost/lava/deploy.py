@@ -19,7 +19,7 @@ import numpy as np
 from lavaghost.base.errors import LavaError, MissingError, SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.engines.sigma_delta import SigmaDelta, deltas, quantize, reference
+from lavaghost.engines.sigma_delta import SigmaDelta, deltas, reference, sigma_delta_of
 from lavaghost.hardware.schema import Hardware
 from lavaghost.lava.available import require_lava
 from lavaghost.model.model import Model
@@ -106,7 +106,7 @@ def require_target(hardware: Hardware, simulate: bool) -> None:
 
 
 def deploy(
-    trained: Model,
+    model: Model,
     data: Dataset,
     hardware: Hardware,
     *,
@@ -120,15 +120,14 @@ def deploy(
     """
     require_target(hardware, simulate)
     x, y = data.x_test[:limit], data.y_test[:limit]
-    net = quantize(trained.network, trained.params, data.x_train, trained.input_scale)
+    net = sigma_delta_of(model.graph, model.params, data.x_train, model.input_scale)
     samples = net.inputs(x)
     expected = reference(net, samples, int(hardware.limits.state_bits.value or 24))
     on_chip = not simulate and hardware.lava == "loihi2"
     start = time.perf_counter()
-    found = run(net, samples, on_chip=on_chip, report=report)
+    found = run_chain(net, samples, on_chip=on_chip, report=report)
     seconds = time.perf_counter() - start
-    engine = Equilibrium(trained.network, BATCH, free_sweeps=trained.learning.free_sweeps)
-    floating = engine.output(trained.params, x).argmax(axis=1)
+    floating = Equilibrium(model.graph, BATCH).output(model.params, x).argmax(axis=1)
     labels = found.argmax(axis=1)
     return Deployment(
         target=hardware.name if on_chip else f"Lava's fixed-point simulator, for {hardware.name}",
@@ -145,7 +144,7 @@ def deploy(
     )
 
 
-def run(
+def run_chain(
     net: SigmaDelta, samples: Array, *, on_chip: bool, report: StepsDone = lambda done, total: None
 ) -> Array:
     """Outputs `(samples, n_L)` int64 of the Lava processes for integer samples."""
@@ -160,7 +159,7 @@ def run(
     with quiet():
         source = Source(data=np.ascontiguousarray(deltas(samples, steps).T))
         sink = Sink(shape=(len(net.weights[-1]),), buffer=steps)
-        first, last, chain = build(net)
+        first, last, chain = chain_of(net)
         into, out_of = _adapters(source, sink, net) if on_chip else (source.s_out, sink.a_in)
         into.connect(first)
         last.connect(out_of)
@@ -179,7 +178,7 @@ def run(
     return np.cumsum(np.rint(change).astype(np.int64), axis=0)[net.depth :] + net.biases[-1]
 
 
-def build(net: SigmaDelta) -> tuple[Any, Any, list[Any]]:
+def chain_of(net: SigmaDelta) -> tuple[Any, Any, list[Any]]:
     """The processes of the network: its first input port, its last output port, and all of them."""
     from lava.proc.dense.process import Dense
     from lava.proc.sdn.process import ActivationMode, SigmaDelta

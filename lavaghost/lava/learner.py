@@ -39,6 +39,7 @@ from lavaghost.train.float_learner import accuracy, check_finite, check_tensors,
 from lavaghost.train.integer_learner import accuracy_figures, formats_for, integer_figures
 from lavaghost.train.loop import OnRow, Tell, Trained, run
 
+
 class LavaLearner:
     """See `Learner`; a context manager, with whose block all processes end. A step is a trial.
 

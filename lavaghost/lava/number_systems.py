@@ -1,4 +1,4 @@
-"""The number system of a network on Lava follows from its numbers: `Parameters` are real, `Integers` those of a chip."""
+"""The number system of a network on Lava follows from its numbers: `Parameters` are real, `Integers` a chip's."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -35,9 +35,7 @@ class Clock:
     every `record_every`-th is recorded.
     """
 
-    def __init__(
-        self, graph: Graph, course: AnyCourse | None, first: int = 0, record_every: int = 1
-    ) -> None:
+    def __init__(self, graph: Graph, course: AnyCourse | None, first: int = 0, record_every: int = 1) -> None:
         self.free = graph.schedule.t_free_steps
         self.steps = trial_steps(graph, course)
         self.teaches = course is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
-from lavaghost.hardware.catalogue import load as load_chip
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.lava.available import require_lava
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import check_depth

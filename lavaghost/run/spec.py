@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from lavaghost.base import strict_yaml
-from lavaghost.base.errors import SpecError
+from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.files import read_regular
 from lavaghost.base.names import LavaModel
 from lavaghost.base.spec import HiddenSizes, Size, Spec, listed, parse
@@ -22,7 +22,7 @@ from lavaghost.methods.registry import AnyMethod
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.numbers.widths import exponent_of, nearest_power
-from lavaghost.online.settings import AnyLearning
+from lavaghost.online.settings import KINDS, AnyLearning
 
 MAX_BYTES = 1 << 20
 
@@ -98,6 +98,8 @@ def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     (`online_defaults`); in integers a learning rate `eta` becomes the nearest power of two.
     """
     values = dict(values)
+    if faults := _misplaced(values):
+        raise SpecError(f"{where}: {join_faults(faults)}" if where else join_faults(faults))
     learning = values.get("learning", {})
     if isinstance(learning, Mapping):
         if learning.get("arithmetic") == "loihi":
@@ -110,6 +112,25 @@ def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
         eta = usual_eta(len(run.hidden) + 1)
         run = run.model_copy(update={"learning": run.learning.model_copy(update={"eta": eta})})
     return run
+
+
+def _misplaced(values: Mapping[str, Any]) -> list[str]:
+    """Keys that belong to another section, each with its place."""
+    homes = {"method": Ghost, "learning": Learning, "network": Physics}
+    found = []
+    for section, own in {"": RunSpec, "network": Physics, "learning": None}.items():
+        part = values.get(section, {}) if section else values
+        for key in part if isinstance(part, Mapping) else ():
+            if own is None and any(key in kind.model_fields for kind in KINDS.values()):
+                continue
+            if own is not None and key in own.model_fields:
+                continue
+            if home := next(
+                (name for name, kind in homes.items() if name != section and key in kind.model_fields), ""
+            ):
+                path = f"{section}.{key}" if section else key
+                found.append(f"{path} belongs to section {home}: write {home}: {{{key}: ...}}")
+    return found
 
 
 def _in_integers(learning: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,17 +14,18 @@ from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import RUNTIMES
+from tests.networks import parts
 
 pytestmark = pytest.mark.parametrize("name", available())
 
 
 def trained_network(mechanism: str = "duplicate", seed: int = 0) -> Model:
-    network = parse(Network, {"layers": (6, 5, 4, 3), "mechanism": mechanism})
-    params = initial_parameters(network, seed)
-    return Model(network, Learning(rule="temporal"), params, 1 / 16, ("a", "b", "c"), "digits")
+    network, method = parts(layers=(6, 5, 4, 3), mechanism=mechanism, rule="temporal")
+    params = initial_parameters(method.graph(network), seed)
+    return Model(network, method, Learning(), params, 1 / 16, ("a", "b", "c"), "digits")
 
 
 RAW = np.random.default_rng(7).integers(0, 17, (40, 6)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lavaghost.base.errors import SpecError
-from lavaghost.hardware.catalogue import parse
+from lavaghost.hardware.catalogue import parse_chip
 from lavaghost.hardware.figures import Choices, CountFigure, Extra, Figure, Figures, Finite, Width
 from lavaghost.hardware.schema import Energy, Hardware, Latency, Limits, Mesh, Plasticity, SynapseMemory, Widths
 
@@ -55,10 +55,10 @@ def test_a_count_is_whole_and_at_least_one(path: str) -> None:
     may_be_none = isinstance(COUNTS[path], Extra)
     for value in NEVER if may_be_none else (0, *NEVER):
         with pytest.raises(SpecError, match=re.escape(f"odd.yaml: {path}.value")) as caught:
-            parse(made({path: value}), "odd.yaml")
+            parse_chip(made({path: value}), "odd.yaml")
         assert "\n" not in str(caught.value)
     if may_be_none:
-        assert parse(made({path: 0}), "odd.yaml")
+        assert parse_chip(made({path: 0}), "odd.yaml")
 
 
 @pytest.mark.parametrize("path", COUNTS)
@@ -67,20 +67,20 @@ def test_a_good_count_is_taken(path: str) -> None:
     if path.startswith("mesh") or path == "latency.barrier_tiles":
         return  # complete by other keys only
     section, key = path.split(".")
-    assert parse(made({path: 1}), "odd.yaml")
+    assert parse_chip(made({path: 1}), "odd.yaml")
     if not isinstance(COUNTS[path], Figures):
-        figure = getattr(getattr(parse(made({path: 3.0}), "odd.yaml"), section), key)
+        figure = getattr(getattr(parse_chip(made({path: 3.0}), "odd.yaml"), section), key)
         assert (figure.value, type(figure.value)) == (3, int)
         if isinstance(COUNTS[path], CountFigure) and not isinstance(COUNTS[path], Finite):
-            assert parse(made({path: "unlimited"}), "odd.yaml")
+            assert parse_chip(made({path: "unlimited"}), "odd.yaml")
         else:
             with pytest.raises(SpecError, match=re.escape(path)):
-                parse(made({path: "unlimited"}), "odd.yaml")
+                parse_chip(made({path: "unlimited"}), "odd.yaml")
 
 
 def test_all_counts_that_are_wrong_are_named_together() -> None:
     with pytest.raises(SpecError) as caught:
-        parse(made(dict.fromkeys(COUNTS, -1)), "odd.yaml")
+        parse_chip(made(dict.fromkeys(COUNTS, -1)), "odd.yaml")
     for path in COUNTS:
         assert f"{path}.value" in str(caught.value)
 
@@ -89,17 +89,18 @@ def test_all_counts_that_are_wrong_are_named_together() -> None:
 def test_amounts_are_finite(path: str) -> None:
     for value in (-1.0, math.inf, math.nan, 1e30, "unlimited", True):
         with pytest.raises(SpecError, match=re.escape(f"{path}.value")):
-            parse(made({path: value}), "odd.yaml")
-    assert parse(made({path: 0}), "odd.yaml")
+            parse_chip(made({path: value}), "odd.yaml")
+    assert parse_chip(made({path: 0}), "odd.yaml")
 
 
 def test_the_schema_that_is_published_says_so_too() -> None:
     defs = Hardware.model_json_schema()["$defs"]
     number = {
-        name: defs[name]["properties"]["value"]["anyOf"][0] for name in ("Count", "Finite", "Width", "Extra")
+        name: defs[name]["properties"]["value"]["anyOf"][0]
+        for name in ("CountFigure", "Finite", "Width", "Extra")
     }
     assert {name: (n["type"], n["minimum"]) for name, n in number.items()} == {
-        "Count": ("integer", 1),
+        "CountFigure": ("integer", 1),
         "Finite": ("integer", 1),
         "Width": ("integer", 1),
         "Extra": ("integer", 0),
@@ -110,6 +111,8 @@ def test_the_schema_that_is_published_says_so_too() -> None:
 
 def test_one_memory_for_each_core() -> None:
     with pytest.raises(SpecError, match="bias_words_per_core has 1 values for 9 cores"):
-        parse(made({"limits.cores": 9, "limits.bias_words_per_core": 1024}), "odd.yaml")
+        parse_chip(made({"limits.cores": 9, "limits.bias_words_per_core": 1024}), "odd.yaml")
     with pytest.raises(SpecError, match="at most 1,000,000 are placed"):
-        parse(made({"mesh.width": 10_000, "mesh.height": 10_000, "mesh.cores_per_tile": 10_000}), "odd.yaml")
+        parse_chip(
+            made({"mesh.width": 10_000, "mesh.height": 10_000, "mesh.cores_per_tile": 10_000}), "odd.yaml"
+        )

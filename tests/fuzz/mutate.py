@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import onnx
 
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available, export, find
-from lavaghost.exporters.onnx.inference import graph
+from lavaghost.exporters.onnx.inference import onnx_graph
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
 from tests.fuzz.forge import FORGERIES
+from tests.networks import parts
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
 
 
 def trained_network(**physics: Any) -> Model:
     """A small network as it is saved and exported."""
-    network = parse(Network, {"layers": (8, 6, 4, 3), **physics})
+    network, method = parts(layers=(8, 6, 4, 3), rule="temporal", **physics)
     record = {"accuracy": 0.9, "rows": [1, 2, {"a": None}]}
-    learning = Learning(epochs=1, rule="temporal")
-    return Model(network, learning, initial_parameters(network, 0), 1 / 16, ("a", 1, "c"), "digits", record)
+    params = initial_parameters(method.graph(network), 0)
+    return Model(network, method, Learning(epochs=1), params, 1 / 16, ("a", 1, "c"), "digits", record)
 
 
 OURS = trained_network()
@@ -38,7 +38,7 @@ def own_seeds() -> tuple[bytes, ...]:
     rng = np.random.default_rng(0)
     x, y = rng.random((30, OURS.network.layers[0])).astype(np.float32), np.arange(30) % OURS.network.layers[-1]
     data = Dataset("digits", x, y, x, y, OURS.network.layers[-1], OURS.input_scale)
-    made = [graph(trained_network(saturation=0.5)), graph(trained_network(activation="hard_sigmoid"))]
+    made = [onnx_graph(trained_network(saturation=0.5)), onnx_graph(trained_network(activation="hard_sigmoid"))]
     found = [model.SerializeToString() for model in made]
     with tempfile.TemporaryDirectory() as folder:
         for name in available():

@@ -21,7 +21,7 @@ from lavaghost.base.errors import SpecError
 from lavaghost.cli import run
 from lavaghost.cli.console import HIDDEN
 from lavaghost.datasets import load
-from lavaghost.hardware.catalogue import load as load_chip
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.methods.optimiser import Momentum
 from lavaghost.net.spec import Learning
 from lavaghost.run.config import read_config

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from lava_leaks import HANGING_S
-from networks import ghost_graph
 
 from lavaghost.dynamics import Parameters, State, initial_parameters
 from lavaghost.lava.phases import Clock
@@ -20,6 +19,7 @@ from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Schedule
 from lavaghost.online.course import Course, course
+from tests.networks import ghost_graph
 
 PAIRS = [
     ("duplicate", "temporal"),
@@ -71,7 +71,7 @@ def plan(net: Graph, rule: Any, eta: float = 2.0**-6, pretrain: int = 1, **field
         plasticity=GhostSteps(pretrain_batches=pretrain),
     )
     assert method.graph(net.network) == net
-    return course(method, net, learning, 3, ghosts=OnlineGhosts(2.0**-5, 2.0**-6) if net.ghosts_learn else None)
+    return course(net, method, learning, 3, ghosts=OnlineGhosts(2.0**-5, 2.0**-6) if net.ghosts_learn else None)
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from lavaghost.base.errors import LavaError, MissingError, SpecError
 from lavaghost.cli.hardware import deploy_command, map_command
 from lavaghost.datasets import load as load_data
 from lavaghost.engines.sigma_delta import SigmaDelta, reference
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.lava import deploy as module
-from lavaghost.lava.deploy import build, missing_extension, refuse_python_models, require_target, run
+from lavaghost.lava.deploy import chain_of, missing_extension, refuse_python_models, require_target, run_chain
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
-from lavaghost.train.loop import train
+from lavaghost.net.network import Network
+from lavaghost.train.float_learner import FloatLearner
+from lavaghost.train.loop import run
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -24,10 +27,9 @@ pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     data = load_data("digits")
-    network, learning = Network(layers=(64, 48, 10)), Learning(epochs=8, batch_size=32)
-    found = train(network, learning, data, diagnostics=False)
-    params = found.params.astype(np.float32)
-    trained = Model(network, learning, params, data.scale, tuple(range(10)), data.name)
+    network, method, learning = Network(layers=(64, 48, 10)), Ghost(), Learning(epochs=8, batch_size=32)
+    found = run(FloatLearner(network, method, learning, data, diagnostics=False))
+    trained = Model(network, method, learning, found.numbers, data.scale, tuple(range(10)), data.name)
     return str(trained.save(tmp_path_factory.mktemp("deploy")))
 
 
@@ -44,7 +46,7 @@ def test_the_simulator_computes_the_reference(layers, shifts) -> None:
     net = made(layers, shifts)
     samples = np.random.default_rng(1).integers(0, 17, (40, layers[0])).astype(np.int32)
     told: list[tuple[int, int]] = []
-    found = run(net, samples, on_chip=False, report=lambda *at: told.append(at))
+    found = run_chain(net, samples, on_chip=False, report=lambda *at: told.append(at))
     np.testing.assert_array_equal(found, reference(net, samples))
     # the bar begins at 0 and ends at 100 %
     steps = len(samples) + net.depth
@@ -112,7 +114,7 @@ def test_python_models_are_refused() -> None:
     from lavaghost.lava.quiet import quiet
 
     with quiet():
-        _, _, chain = build(made((3, 4, 2), (0, 0)))
+        _, _, chain = chain_of(made((3, 4, 2), (0, 0)))
         with pytest.raises(LavaError, match="would run on the CPU"):
             refuse_python_models(chain)
         from lavaghost.lava.session import Session
@@ -123,5 +125,5 @@ def test_python_models_are_refused() -> None:
 
 def test_chips_that_lava_does_not_drive(model: str) -> None:
     with pytest.raises(SpecError, match="Lava does not drive xylo_a2"):
-        require_target(load("xylo_a2"), simulate=True)
-    require_target(load("lava_cpu"), simulate=False)
+        require_target(load_chip("xylo_a2"), simulate=True)
+    require_target(load_chip("lava_cpu"), simulate=False)

@@ -11,18 +11,20 @@ from lava_networks import KINDS, PAIRS, same_state
 from lavaghost.base.errors import SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.engines.stepped import Stepped
-from lavaghost.lava import train_integers as train_on_lava
-from lavaghost.lava.runner import evaluate
+from lavaghost.lava import run_lava
+from lavaghost.lava.learner import train_on_lava
 from lavaghost.lava.vectors import read_record, unflat
-from lavaghost.net.spec import Network
-from lavaghost.numbers.loihi import Loihi
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.net.network import Network
+from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.settings import (
     IntegerLearning,
-    default_formats,
     suited,
 )
-from lavaghost.train.integer_loop import train_integers
+from lavaghost.train.integer_learner import IntegerLearner
+from lavaghost.train.loop import run
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -38,7 +40,7 @@ def test_inference(hidden, mechanism, feedback, model):
     with taught(integers, None, model) as (session, ghosts):
         for i in range(2):
             for step, (_, state) in enumerate(
-                Stepped(net, integers.arith).states(integers.params, SAMPLES[i : i + 1])
+                Stepped(net, integers.arith).states(integers.integers, SAMPLES[i : i + 1])
             ):
                 session.run(1, timeout_s=HANGING_S)
                 same_state(session, ghosts, state, f"step {step} of trial {i}")
@@ -57,15 +59,15 @@ def test_learning(hidden, mechanism, rule, feedback):
     net = network(hidden, mechanism=mechanism, feedback=feedback)
     # one number for all synapses of a connection, as Lava draws it, or one for each
     course = course_of(net, rule, "shared" if hidden == 1 else "independent")
-    arith, states, records = Loihi(course.formats), [], []
-    engine = Stepped(net, arith)
+    arith = integers_of(course).arith
+    engine, states, records = Stepped(net, arith), [], []
     for model in MODELS:
         integers = integers_of(course)
-        start = integers.params
+        start = integers.integers
         with taught(integers, course, model, export_after=range(4), record=(1, net.depth)) as (session, ghosts):
             for i in range(4):
                 goal = np.eye(4)[LABELS[i : i + 1]]
-                states = [s for _, s in engine.states(integers.params, SAMPLES[i : i + 1], goal)]
+                states = [s for _, s in engine.states(integers.integers, SAMPLES[i : i + 1], goal)]
                 if i == 1:
                     for step, state in enumerate(states):
                         session.run(1, timeout_s=HANGING_S)
@@ -74,11 +76,12 @@ def test_learning(hidden, mechanism, rule, feedback):
                     session.run(len(states), timeout_s=HANGING_S)
                     same_state(session, ghosts, states[-1], f"the end of trial {i}, {model}")
                 messages = arith.input(SAMPLES[i : i + 1])
-                integers.learn(course.learning, messages, LABELS[i : i + 1], *course.lesson(i))
-                found = unflat(net, session.receive(ghosts.params_out))
-                for name, array in integers.integers.named().items():
+                integers.learn(course.rule, course.learning, messages, LABELS[i : i + 1], *course.lesson(i))
+                found = unflat(net, session.receive(ghosts.params_out), start)
+                assert isinstance(found, Integers)
+                for name, array in integers.arrays.items():
                     where = f"{name} after trial {i}, {model}"
-                    np.testing.assert_array_equal(found.named()[name], array, err_msg=where)
+                    np.testing.assert_array_equal(found.arrays[name], array, err_msg=where)
                 records.append(session.receive(ghosts.record_out))
             if model == "decomposed":
                 # a mirrored connection learns its second part in the reset that follows
@@ -88,8 +91,8 @@ def test_learning(hidden, mechanism, rule, feedback):
                     np.testing.assert_array_equal(session.get(getattr(ghosts, f"B{k}")), b)
                     if mechanism == "duplicate":
                         np.testing.assert_array_equal(session.get(getattr(ghosts, f"I{k}")), b)
-        for name, array in integers.params.named().items():
-            moved = np.abs(array - start.named()[name]).max() > 0
+        for name, array in integers.integers.arrays.items():
+            moved = bool((array != start.arrays[name]).any())
             assert moved != name.startswith("feedback"), f"{name} moved, or did not"
     np.testing.assert_array_equal(records[:4], records[4:])
     first, last = read_record(net, (1, net.depth), records[-1])
@@ -107,24 +110,23 @@ def small(digits, count=24):
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned"])
 def test_a_run_on_lava_is_the_run_without(digits, tmp_path, mechanism):
     """Weights and history of `integer_training`, and the same again after an interruption."""
-    data, net = small(digits), suited(Network(layers=(64, 12, 10), mechanism=mechanism))
-    rule = "prediction" if mechanism == "duplicate" else "temporal"
-    learning = IntegerLearning(rule=rule, epochs=2, pretrain_samples=30, seed=3)
-    expected = train_integers(net, learning, data)
+    data, net = small(digits), suited(Network(layers=(64, 12, 10)), Ghost(mechanism=mechanism))
+    learning = IntegerLearning(epochs=2, pretrain_samples=30, seed=3)
+    expected = run(IntegerLearner(*net, learning, data))
 
     def stop(_done, _total, row):
         if row is not None and row["epoch"] == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_on_lava(net, learning, data, out=tmp_path, report=stop)
+        train_on_lava(*net, learning, data, out=tmp_path, report=stop)
     looks = []
-    run = train_on_lava(
-        net, learning, data, out=tmp_path, resume=True, watch=lambda *at: looks.append(at), looks=2, record=[1]
+    found = train_on_lava(
+        *net, learning, data, out=tmp_path, resume=True, watch=lambda *at: looks.append(at), looks=2, record=[1]
     )
-    for name, array in expected.params.named().items():
-        np.testing.assert_array_equal(run.params.named()[name], array, err_msg=name)
-    for row, wanted in zip(run.history, expected.history[-len(run.history) :], strict=True):
+    for name, array in expected.integers.arrays.items():
+        np.testing.assert_array_equal(found.integers.arrays[name], array, err_msg=name)
+    for row, wanted in zip(found.history, expected.history[-len(found.history) :], strict=True):
         for key in ("epoch", "accuracy", "cosines", "residuals", "norms"):
             assert row[key] == wanted[key]
     assert len(looks) == 2
@@ -133,27 +135,34 @@ def test_a_run_on_lava_is_the_run_without(digits, tmp_path, mechanism):
 
 
 def test_the_decomposed_network_learns_what_the_fused_one_learns(digits):
-    data, net = small(digits), suited(Network(layers=(64, 12, 10)))
+    data, net = small(digits), suited(Network(layers=(64, 12, 10)), Ghost())
     learning = IntegerLearning(epochs=1)
-    runs = [train_on_lava(net, learning, data, model=m, looks=0, diagnostics=False) for m in MODELS]
+    runs = [train_on_lava(*net, learning, data, processes=m, looks=0, diagnostics=False) for m in MODELS]
     for a, b in itertools.pairwise(runs):
-        for name, array in a.params.named().items():
-            np.testing.assert_array_equal(b.params.named()[name], array, err_msg=name)
+        for name, array in a.integers.arrays.items():
+            np.testing.assert_array_equal(b.integers.arrays[name], array, err_msg=name)
     # weights that learned may be odd, and Lava's Dense would drop their last bit
-    assert any((np.rint(w * 2.0**8) % 2).any() for w in runs[0].params.weights)
+    assert any((w % 2).any() for name, w in runs[0].integers.arrays.items() if name.startswith("weights"))
 
 
 def test_evaluation_on_lava_is_that_of_the_stepped_engine(digits):
-    net = suited(Network(layers=(64, 12, 10)))
-    run = train_integers(net, IntegerLearning(epochs=1), digits, diagnostics=False)
-    arith, x = Loihi(default_formats(net)), digits.x_test[:6]
-    wanted = arith.real(Stepped(net, arith).output(run.params, x))
+    net = suited(Network(layers=(64, 12, 10)), Ghost())
+    learned = run(IntegerLearner(*net, IntegerLearning(epochs=1), digits, diagnostics=False)).integers
+    graph, x = net[1].graph(net[0]), digits.x_test[:6]
+    wanted = learned.arith.real(Stepped(graph, learned.arith).output(learned, x))
     for model in MODELS:
-        found = evaluate(net, run.params, x, arith=arith, model=model)
+        found = run_lava(graph, learned, x, model=model)
         np.testing.assert_array_equal(found.output, wanted)
 
 
 def test_widths_that_lavas_engine_lacks_are_refused(digits):
-    net = suited(Network(layers=(64, 12, 10)))
+    net = suited(Network(layers=(64, 12, 10)), Ghost())
     with pytest.raises(SpecError, match=r"widths\.weight_bits 4 is there always 8; use model fused"):
-        train_on_lava(net, IntegerLearning(), digits, model="decomposed", widths=LoihiWidths(weight_bits=4))
+        train_on_lava(
+            *net, IntegerLearning(), digits, processes="decomposed", widths=LoihiWidths(weight_bits=4)
+        )
+
+
+def test_a_method_without_a_local_rule_is_refused(digits):
+    with pytest.raises(SpecError, match="method 'backprop' does not learn in integers"):
+        train_on_lava(Network(layers=(64, 12, 10)), Backprop(), IntegerLearning(), digits)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from lava_leaks import HANGING_S
-from networks import ghost_graph
 
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.stepped import Stepped
@@ -17,6 +16,7 @@ from lavaghost.lava.quiet import quiet
 from lavaghost.lava.session import Session
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Schedule
+from tests.networks import ghost_graph
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

@@ -5,13 +5,13 @@ import signal
 
 import numpy as np
 import pytest
-from networks import ghost_graph
 
 from lavaghost.base.errors import LavaError, SpecError
 from lavaghost.dynamics import initial_parameters
 from lavaghost.lava import run_lava, runner
 from lavaghost.lava.runner import default_timeout_s
 from lavaghost.net.network import Schedule
+from tests.networks import ghost_graph
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import parts
 
 from lavaghost.base.errors import DivergedError, LavaError, SpecError
 from lavaghost.datasets import Dataset
@@ -24,6 +23,7 @@ from lavaghost.run.plots import layer_record
 from lavaghost.train.float_learner import FloatLearner
 from lavaghost.train.loop import Trained, run
 from lavaghost.train.order import shuffled
+from tests.networks import parts
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -31,7 +31,9 @@ SHORT = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2
 
 
 def network(**fields: Any) -> tuple[Network, Ghost]:
-    return parts(**{"layers": (64, 32, 10), "rule": "prediction", "lam": 0.25, "beta": 0.5, "schedule": SHORT, **fields})
+    return parts(
+        **{"layers": (64, 32, 10), "rule": "prediction", "lam": 0.25, "beta": 0.5, "schedule": SHORT, **fields}
+    )
 
 
 def train(net: tuple[Network, Method], learning: Learning, data: Dataset, **options: Any) -> Trained:
@@ -43,11 +45,13 @@ def online(**fields: Any) -> Learning:
     return Learning(**{**settings, **fields})
 
 
-def reference(net: tuple[Network, Ghost], learning: Learning, digits: Dataset, limit: int, ghosts=None) -> Parameters:
+def reference(
+    net: tuple[Network, Ghost], learning: Learning, digits: Dataset, limit: int, ghosts=None
+) -> Parameters:
     """What the stepped engine makes of the first `limit` samples of each epoch."""
     graph = net[1].graph(net[0])
     params = initial_parameters(graph, learning.seed, np.float64)
-    plan = course(net[1], graph, learning, limit * learning.epochs, ghosts=ghosts)
+    plan = course(graph, net[1], learning, limit * learning.epochs, ghosts=ghosts)
     index = 0
     epochs = [(2**32, plan.pretrain)] if plan.pretrain else []
     for epoch, count in epochs + [(epoch, limit) for epoch in range(learning.epochs)]:
@@ -77,13 +81,13 @@ def test_two_hundred_samples_in_both_models(digits, tmp_path: Path):
             watch=lambda done, accuracy: watched.append((done, accuracy)),
         )
     expected = reference(net, learning, digits, 200)
-    for run in runs.values():
-        same(run.params, expected)
-        assert [row["epoch"] for row in run.history] == [0, 1]
-        assert [place for place, _ in run.history[1]["during"]] == [0.25, 0.5, 0.75]
-        assert run.history[1]["accuracy"] > 0.4
-        assert min(run.history[1]["cosines"]) > 0.98
-        assert run.history[1]["residuals"] == [0.0]
+    for one in runs.values():
+        same(one.params, expected)
+        assert [row["epoch"] for row in one.history] == [0, 1]
+        assert [place for place, _ in one.history[1]["during"]] == [0.25, 0.5, 0.75]
+        assert one.history[1]["accuracy"] > 0.4
+        assert min(one.history[1]["cosines"]) > 0.98
+        assert one.history[1]["residuals"] == [0.0]
     assert [done for done, _ in watched] == [50, 100, 150] * 2
     assert watched[:3] == watched[3:]
     fused, decomposed = (np.load(tmp_path / model / "record.npz") for model in runs)
@@ -174,7 +178,7 @@ def test_time_out(digits):
         ({"batch_size": 50, "momentum": 0.9}, {}, r"batch_size 50, momentum 0\.9; use batch"),
         ({}, {"processes": "both"}, "Lava model 'both' is unknown; use fused or decomposed"),
         ({}, {"record": (3,)}, r"record \[3\]: the network has layers 1 to 2"),
-        ({}, {"ghosts": OnlineGhosts(0.1, 0.1)}, "ghosts of this network do not learn and take no steps"),
+        ({}, {"ghosts": OnlineGhosts(0.1, 0.1)}, "ghosts that do not learn take no steps"),
     ],
 )
 def test_what_does_not_go_together_is_refused(fields, options, text, digits):

@@ -7,21 +7,23 @@ from collections import Counter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.catalogue import load_chip
+from lavaghost.hardware.demand import Share, demand_of
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network, remedied
-from lavaghost.hardware.nodes import Connection, Dense, OneToOne, build
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.usage import Usage, usage
-from lavaghost.net.spec import Network
-from tests.chips import learning_loihi1
+from tests.chips import learning_loihi1, share
+from tests.networks import ghost_graph
 
-LOIHI1 = load("loihi1")
+LOIHI1 = load_chip("loihi1")
 FEW = settings(max_examples=40, deadline=None)
 
 networks = st.builds(
-    lambda layers, mechanism, feedback: Network(layers=tuple(layers), mechanism=mechanism, feedback=feedback),
+    lambda layers, mechanism, feedback: ghost_graph(
+        layers=tuple(layers), mechanism=mechanism, feedback=feedback
+    ),
     st.lists(st.integers(1, 400), min_size=3, max_size=5),
     st.sampled_from(["duplicate", "learned", "online"]),
     st.sampled_from(["tied", "random"]),
@@ -54,20 +56,20 @@ def recount(mapping: Mapping, core: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for part in mapping.cores[core].slices:
         found["neurons"] += part.size
-        for c in mapping.graph.into(part.population):
-            axons, each = (c.n_pre, part.size) if isinstance(c, Dense) else (part.size, 1)
+        for c in mapping.demand.into(part.population):
+            axons, each = (part.size, 1) if c.aligned else (c.n_pre, part.size)
             found["input_axons"] += axons * (2 if c.plastic else 1)
             found["synapses"] += axons * each
             found["synapse_bits"] += axons * bits(each)
-        for c in mapping.graph.out_of(part.population):
+        for c in mapping.demand.out_of(part.population):
             for _, target in mapping.parts[c.target]:
                 found["output_axons"] += overlap(c, part.start, part.stop, target.start, target.stop)
     return found
 
 
-def overlap(c: Connection, start: int, stop: int, target_start: int, target_stop: int) -> int:
+def overlap(c: Share, start: int, stop: int, target_start: int, target_stop: int) -> int:
     """Neurons of a part that reach a part of the target."""
-    low, high = (target_start, target_stop) if isinstance(c, OneToOne) else (c.first, c.first + c.n_pre)
+    low, high = (target_start, target_stop) if c.aligned else (c.first, c.first + c.n_pre)
     return max(0, min(stop, high) - max(start, low))
 
 
@@ -91,21 +93,21 @@ def test_every_limit_is_respected(network, phase, made):
 def test_nothing_is_lost_or_doubled(network, phase, made):
     mapping = map_network(network, chip(made, math.inf), phase)
     assume(mapping.cores and mapping.needed < 120)
-    for p in mapping.graph.on_chip:
+    for p in mapping.demand.on_chip:
         slices = sorted((s.start, s.stop) for _, s in mapping.parts[p.name])
         assert slices[0][0] == 0
         assert slices[-1][1] == p.size
         assert all(a[1] == b[0] for a, b in itertools.pairwise(slices))
-    # relays apart, every connection is there once, whatever pieces it was cut into
+    # relays apart, every synapse is there once, whatever pieces it was cut into
     wanted, found = Counter(), Counter()
-    for c in build(network, phase).connections:
-        wanted[c.source, c.target, c.kind] += c.synapses
-    for c in mapping.graph.connections:
-        if c.kind != "partial_sum":
-            found[c.source, c.target.partition(":")[0], c.kind] += c.synapses
+    for c in demand_of(network, phase).shares:
+        wanted[c.source, c.target, c.path] += c.synapses
+    for c in mapping.demand.shares:
+        if c.path != "partial_sum":
+            found[c.source, c.target.partition(":")[0], c.path] += c.synapses
     assert found == wanted
-    assert sum(core.usage.synapses for core in mapping.cores) == mapping.graph.synapses
-    assert sum(core.usage.neurons for core in mapping.cores) == mapping.graph.neurons
+    assert sum(core.usage.synapses for core in mapping.cores) == mapping.demand.synapses
+    assert sum(core.usage.neurons for core in mapping.cores) == mapping.demand.neurons
     assert mapping.lower_bound <= mapping.needed
 
 
@@ -113,13 +115,13 @@ def test_nothing_is_lost_or_doubled(network, phase, made):
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([1, 2, 3, 4, 5, 6, 8]), st.booleans())
 def test_a_synapse_more_never_takes_less(n_pre, n_post, width, plastic):
     def used(a: int, b: int) -> Usage:
-        return usage(Dense("a", "b", "feedforward", a, b, plastic=plastic), LOIHI1, width, b)
+        return usage(share("dense", a, b, plastic), LOIHI1, width, b)
 
     small, names = used(n_pre, n_post), Usage.__dataclass_fields__
     for larger in (used(n_pre + 1, n_post), used(n_pre, n_post + 1)):
         assert all(getattr(larger, r) >= getattr(small, r) for r in names)
         assert larger.synapses > small.synapses
-    one = OneToOne("a", "b", "inhibition", n_post)
+    one = share("one_to_one", n_post, n_post)
     more = usage(one, LOIHI1, width, n_post + 1)
     assert all(getattr(more, r) >= getattr(usage(one, LOIHI1, width, n_post), r) for r in names)
 

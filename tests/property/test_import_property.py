@@ -14,22 +14,42 @@ from onnx import TensorProto, helper, numpy_helper
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import export
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.methods.base import Method
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
-from lavaghost.run.pipeline import import_network
+from lavaghost.net.network import Network
+from lavaghost.run.describe import import_network
 from lavaghost.verify import rounding
-from tests.strategies import networks, seeds
+from tests.networks import parts
+from tests.strategies import seeds, units
 
 SETTINGS = settings(max_examples=60, deadline=None)
 scales = st.sampled_from([1.0, 1 / 16, 1 / 255, 0.3])
 
 
-def trained_network(network: Network, seed: int, scale: float) -> Model:
-    params = initial_parameters(network, seed)
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, Method]:
+    """A small network of any kind, and the ghosts that it has."""
+    activation = draw(st.sampled_from(["relu", "hard_sigmoid"]))
+    return parts(
+        layers=tuple(draw(st.lists(units(), min_size=3, max_size=6))),
+        activation=activation,
+        saturation=draw(st.sampled_from([None, 0.5, 2.0])) if activation == "relu" else None,
+        mechanism=draw(st.sampled_from(["duplicate", "learned", "online"])),
+        feedback=draw(st.sampled_from(["tied", "random"])),
+        loss=draw(st.sampled_from(["squared_error", "cross_entropy"])),
+        lam=draw(st.sampled_from([0.01, 0.1, 1.0])),
+        beta=draw(st.sampled_from([0.01, 0.1, 1.0])),
+        rule="temporal",
+    )
+
+
+def trained_network(network: Network, method: Method, seed: int, scale: float) -> Model:
+    params = initial_parameters(method.graph(network), seed)
     rng = np.random.default_rng([seed, 1])
     biases = tuple(rng.normal(0, 0.3, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(network.layers[-1]))
-    return Model(network, Learning(rule="temporal"), params._replace(biases=biases), scale, labels, "some")
+    return Model(network, method, Learning(), params._replace(biases=biases), scale, labels, "some")
 
 
 def answers(model: bytes, x: np.ndarray) -> list[np.ndarray]:
@@ -45,8 +65,8 @@ def samples(n: int, seed: int) -> np.ndarray:
 
 @SETTINGS
 @given(networks(), seeds, scales)
-def test_bundle_to_network_to_bundle_is_the_same_bytes(network, seed, scale):
-    trained = trained_network(network, seed, scale)
+def test_bundle_to_network_to_bundle_is_the_same_bytes(made, seed, scale):
+    trained = trained_network(*made, seed, scale)
     with tempfile.TemporaryDirectory() as folder:
         first = trained.save(Path(folder) / "a")
         second = import_network(first).save(Path(folder) / "b")
@@ -57,9 +77,9 @@ def test_bundle_to_network_to_bundle_is_the_same_bytes(network, seed, scale):
 
 @SETTINGS
 @given(networks(), seeds, scales)
-def test_onnx_to_network_to_onnx_answers_to_the_bit(network, seed, scale):
-    trained = trained_network(network, seed, scale)
-    x = samples(network.layers[0], seed)
+def test_onnx_to_network_to_onnx_answers_to_the_bit(made, seed, scale):
+    trained = trained_network(*made, seed, scale)
+    x = samples(trained.network.layers[0], seed)
     with tempfile.TemporaryDirectory() as folder:
         first = export(trained, "onnx", Path(folder) / "a.onnx").paths[0]
         again = import_onnx(first)
@@ -67,7 +87,7 @@ def test_onnx_to_network_to_onnx_answers_to_the_bit(network, seed, scale):
         for found, wanted in zip(answers(second.read_bytes(), x), answers(first.read_bytes(), x), strict=True):
             np.testing.assert_array_equal(found, wanted)
     assert again.record["imported"]["folded"] == []
-    assert again.network.activation == network.activation
+    assert again.network.activation == trained.network.activation
     assert (again.labels, again.dataset) == (trained.labels, "some")
     for key, wanted in trained.params.named().items():
         if key.startswith(("weights", "biases")):
@@ -177,7 +197,7 @@ def test_a_folded_network_is_the_file_within_rounding(chain, seed):
         trained = import_onnx(path)
         # a folded weight is rounded once: by less than a float32 pass of its layer rounds
         scaled = x * np.float32(trained.input_scale)
-        bound = rounding(trained.network, trained.params, scaled).difference
+        bound = rounding(trained.graph, trained.params, scaled).difference
         assert np.all(np.abs(passed(trained, x) - wanted) <= bound)
         exported = export(trained, "onnx", Path(folder) / "again.onnx").paths[0]
         found = answers(exported.read_bytes(), x)[0]

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.stepped import Stepped
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.net.network import Schedule
 from lavaghost.net.parameters import shapes
-from lavaghost.net.spec import Network, Schedule
 from lavaghost.numbers.bound import RoundingBound
 from lavaghost.numbers.loihi import Loihi, shifted
 from lavaghost.numbers.widths import Formats, LoihiWidths
+from tests.networks import ghost_graph
 
 REAL = 1e-10
 """Rounding of the reference itself: some hundred additions of numbers below 10^5 in double precision."""
@@ -21,7 +23,7 @@ def integer_networks(draw):
     """A network of any kind, its formats, and weights among them the largest and smallest that fit."""
     layers = tuple(draw(st.lists(st.integers(1, 5), min_size=3, max_size=5)))
     tau = draw(st.sampled_from([1.0, 2.0, 4.0, 8.0]))
-    network = Network(
+    network = ghost_graph(
         layers=layers,
         mechanism=draw(st.sampled_from(["duplicate", "learned", "online"])),
         feedback=draw(st.sampled_from(["tied", "random"])),
@@ -86,8 +88,9 @@ def test_fixed_against_float_is_within_the_derived_bound(case, nearest):
 @settings(max_examples=60)
 def test_duplicate_ghosts_have_the_state_of_their_partners(case):
     """Exactly, at every step of the free phase, whatever saturates; so nothing is left of the feedback."""
-    network, formats, params, x, _ = case
-    network = network.model_copy(update={"mechanism": "duplicate"})
+    given, formats, params, x, _ = case
+    back = "tied" if given.tied else "random"
+    network = Ghost(mechanism="duplicate", feedback=back, **dict(given.relaxation)).graph(given.network)
     params = params._replace(ghost_weights=(), ghost_biases=(), ghost_inhibition=())
     for _, state in Stepped(network, Loihi(formats)).states(params, x):
         for ghost, partner in zip(state.v_ghost, state.v_mem[1:], strict=True):

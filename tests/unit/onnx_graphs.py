@@ -75,7 +75,7 @@ def exact(trained: Model, x: np.ndarray = X) -> np.ndarray:
 
 def near(trained: Model, wanted: np.ndarray) -> None:
     """Equal but for the rounding of folded weights, which is less than that of a float32 pass (`rounding`)."""
-    bound = rounding(trained.network, trained.params, X * np.float32(trained.input_scale)).difference
+    bound = rounding(trained.graph, trained.params, X * np.float32(trained.input_scale)).difference
     assert np.all(np.abs(exact(trained) - wanted) <= bound)
     assert bound.max() < 1e-3
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import base, find
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, verify
+from tests.networks import parts
 
 TARGETS = ["onnx", "onnx-int", "onnx-qdq", "onnx-settle"]
 PHYSICS: list[dict[str, Any]] = [
@@ -27,12 +27,12 @@ PHYSICS: list[dict[str, Any]] = [
 
 
 def trained_network(seed: int = 0, scale: float = 1 / 16, **physics: Any) -> Model:
-    network = parse(Network, {"layers": (12, 9, 7, 4), **physics})
-    params, rng = initial_parameters(network, seed), np.random.default_rng(seed)
+    network, method = parts(**{"layers": (12, 9, 7, 4), "rule": "temporal", **physics})
+    params, rng = initial_parameters(method.graph(network), seed), np.random.default_rng(seed)
     biases = tuple(rng.normal(0, 0.2, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(network.layers[-1]))
     params = params._replace(biases=biases)
-    return Model(network, Learning(rule="temporal"), params, scale, labels, "digits")
+    return Model(network, method, Learning(), params, scale, labels, "digits")
 
 
 def samples(trained: Model, count: int = 80, low: float = 0, whole: bool = True) -> np.ndarray:

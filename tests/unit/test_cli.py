@@ -133,7 +133,7 @@ def test_yaml_export_is_a_model(model: Path, tmp_path: Path, capsys: pytest.Capt
 def test_options_win_over_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the file says holds unless an option says otherwise; other mechanisms get their usual rule."""
     config = tmp_path / "run.yaml"
-    config.write_text("hidden: [12]\nnetwork: {mechanism: online}\nlearning: {epochs: 3, seed: 5}\n")
+    config.write_text("hidden: [12]\nmethod: {mechanism: online}\nlearning: {epochs: 3, seed: 5}\n")
     found = result(capsys, ["train", str(config), "--epochs", "1", "--out", str(tmp_path / "out")])
     described = result(capsys, ["info", found["model"]])
     assert described["layers"] == [64, 12, 10]
@@ -230,8 +230,8 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "huge layer": (lambda f, m: ["train", "--layers", "2000000", "--out", str(f / "o")], "1000000"),
     "negative epochs": (lambda f, m: ["train", "--epochs", "-1", "--out", str(f / "o")], "learning.epochs"),
     "eta is NaN": (lambda f, m: ["train", "--eta", "nan", "--out", str(f / "o")], "learning.eta"),
-    "lam is infinite": (lambda f, m: ["train", "--lam", "inf", "--out", str(f / "o")], "network.lam"),
-    "beta is zero": (lambda f, m: ["train", "--beta", "0", "--out", str(f / "o")], "network.beta"),
+    "lam is infinite": (lambda f, m: ["train", "--lam", "inf", "--out", str(f / "o")], "method.lam"),
+    "beta is zero": (lambda f, m: ["train", "--beta", "0", "--out", str(f / "o")], "method.beta"),
     "momentum of one": (lambda f, m: ["train", "--momentum", "1", "--out", str(f / "o")], "learning.momentum"),
     "unknown mechanism": (lambda f, m: ["train", "--mechanism", "magic"], "magic"),
     "online with prediction": (
@@ -250,7 +250,7 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "unknown key": (_config("hiden: [12]\n"), "hiden: unknown key"),
     "unknown nested key": (_config("learning: {epoch: 3}\n"), "learning.epoch: unknown key"),
     "text for a number": (_config("learning: {epochs: '3'}\n"), "learning.epochs"),
-    "boolean for a number": (_config("network: {lam: true}\n"), "network.lam"),
+    "boolean for a number": (_config("method: {lam: true}\n"), "method.lam"),
     "list for a section": (_config("network: [1]\n"), "network"),
     "no such data": (lambda f, m: ["train", "--dataset", str(f / "none")], "does not exist"),
     "empty folder": (lambda f, m: ["train", "--dataset", str(f)], "train-images"),
@@ -332,7 +332,7 @@ def test_several_faults_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
     """All faults together."""
     assert run(["train", "--layers", "0", "--epochs", "-1", "--lam", "-2", "--out", str(tmp_path)]) == 2
     line = capfd.readouterr().err.strip().splitlines()[-1]
-    assert all(name in line for name in ("hidden.0", "learning.epochs", "network.lam"))
+    assert all(name in line for name in ("hidden.0", "learning.epochs", "method.lam"))
 
 
 def test_internal_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

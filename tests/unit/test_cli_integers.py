@@ -48,7 +48,7 @@ def test_it_goes_on_from_its_checkpoint(learned, tmp_path, capsys):
 
 def test_a_file_says_the_same_as_options(learned, tmp_path, capsys):
     file = tmp_path / "run.yaml"
-    text = "hidden: [12]\narithmetic: loihi\nlearning: {epochs: 1}\ninteger: {rounding: independent}\n"
+    text = "hidden: [12]\nlearning: {arithmetic: loihi, epochs: 1, rounding: independent}\n"
     file.write_text(text)
     result(capsys, ["train", str(file), "--out", str(tmp_path)])
     for name in ("model.safetensors",):
@@ -83,7 +83,7 @@ BAD = {
     "a fraction beyond the state": ([*TRAIN, "--state-fraction", "30"], "widths.state_fraction is 30"),
     "gain": ([*TRAIN, "--lam", "0.3"], "lam.* is 0.3.*use a power of two such as 0.25"),
     "tau": ([*TRAIN, "--tau-steps", "100000"], "longer than 12 bits of decay"),
-    "unknown key": (["train", "FILE", "--dataset", "digits"], "integer.speed: unknown key"),
+    "unknown key": (["train", "FILE", "--dataset", "digits"], "learning.speed: unknown key"),
     "too large a layer": ([*TRAIN[:-6], "--layers", "70000", *TRAIN[-4:]], "can add up to 2"),
 }
 
@@ -91,7 +91,7 @@ BAD = {
 @pytest.mark.parametrize("case", list(BAD))
 def test_bad_input_is_one_line(case, tmp_path, capfd):
     arguments, said = BAD[case]
-    (tmp_path / "run.yaml").write_text("arithmetic: loihi\ninteger: {speed: 3}\n")
+    (tmp_path / "run.yaml").write_text("learning: {arithmetic: loihi, speed: 3}\n")
     arguments = [str(tmp_path / "run.yaml") if a == "FILE" else a for a in arguments]
     capfd.readouterr()
     assert run([*arguments, "--out", str(tmp_path / "out")]) == 2
@@ -104,7 +104,7 @@ def test_bad_input_is_one_line(case, tmp_path, capfd):
 @pytest.mark.parametrize(("mechanism", "fraction"), [("duplicate", 12), ("online", 14), ("learned", 14)])
 def test_states_are_as_fine_as_the_mechanism_needs(mechanism, fraction, tmp_path, capsys):
     file = tmp_path / "run.yaml"
-    file.write_text("hidden: [8]\narithmetic: loihi\ninteger: {epochs: 0, pretrain_samples: 10}\n")
+    file.write_text("hidden: [8]\nlearning: {arithmetic: loihi, epochs: 0, pretrain_samples: 10}\n")
     result(capsys, ["train", str(file), "--mechanism", mechanism, "--out", str(tmp_path)])
     assert f"state_fraction: {fraction}" in (tmp_path / "model.yaml").read_text()
     again = ["train", str(file), "--mechanism", mechanism, "--state-fraction", "10", "--force"]

@@ -10,41 +10,45 @@ from numba.core import caching
 from lavaghost.cli.console import bar
 from lavaghost.engines.compiled.memory import LINE, laid_out
 from lavaghost.engines.compiled.toolchain import LOG, compiled, digest_of, said
-from lavaghost.net.spec import Network
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.kernels import perform
 from lavaghost.online.integers.probe import probe
 from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
+from tests.networks import parts
 
 
-def use(network: Network) -> None:
+def use(network: Network, method: Method) -> None:
     """All that is done with the compiled loops."""
-    formats = default_formats(network)
-    integers = CompiledNetwork(
-        network, formats, DEFAULT, initial_integers(network, 0, formats, DEFAULT), seed=2**40
-    )
-    x = integers.spikes(integers.arith.input(np.random.default_rng(0).random((3, network.layers[0]))))
+    graph = method.graph(network)
+    integers = CompiledNetwork(graph, initial_integers(graph, 0, default_formats(graph), DEFAULT), seed=2**40)
+    x = integers.spikes(integers.arith.input(np.random.default_rng(0).random((3, graph.layers[0]))))
     x.flags.writeable = False
-    for rule, rounding in product(("temporal", "prediction"), ("independent", "shared", "nearest")):
-        if rule == "prediction" and network.mechanism == "online":
+    for rule, rounding in product(RULES.values(), ("independent", "shared", "nearest")):
+        if not graph.has_feedback or (rule.needs_prediction and not graph.predicts):
             continue
-        learning = IntegerLearning(rule=rule, rounding=rounding)
-        integers.learn(learning, x[::2], np.array([1, 0], np.uint8), 2**31)
-        integers.teach(learning, x[0], 7, 1, network=False)
-        probe(integers, learning, x, np.array([0, 1, 2]), 0)
+        learning = IntegerLearning(rounding=rounding)
+        integers.learn(rule, learning, x[::2], np.array([1, 0], np.uint8), 2**31)
+        integers.teach(rule, learning, x[0], 7, 1, network=False)
+        probe(integers, rule, learning, x, np.array([0, 1, 2]), 0)
     integers.outputs(x.T.copy().T)
     integers.reset(x[0])
     integers.step(None)
     integers.keep_free()
-    integers.step(np.arange(network.layers[-1]))
+    if graph.has_feedback:
+        integers.step(np.arange(graph.layers[-1]))
 
 
 def test_networks_of_every_depth_and_mechanism_share_one_compilation():
     """Types of arguments are those of any network, so a new depth compiles nothing."""
     for hidden, mechanism in product(((5,), (5, 4), (5, 4, 6, 3)), ("duplicate", "online", "learned")):
-        use(suited(Network(layers=(6, *hidden, 3), mechanism=mechanism, feedback="tied")))
-    use(suited(Network(layers=(6, 5, 4, 3), feedback="random")))
+        use(*suited(*parts(layers=(6, *hidden, 3), mechanism=mechanism, feedback="tied")))
+    use(*suited(*parts(layers=(6, 5, 4, 3), feedback="random")))
+    use(Network(layers=(6, 5, 4, 3)), Backprop())
     assert len(perform.signatures) == 1
 
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.base.errors import DataError, ExportError, MissingError, OutputError, SpecError
 from lavaghost.base.files import write_atomic
-from lavaghost.base.spec import Spec, parse
+from lavaghost.base.spec import Spec
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import (
     ELEMENTS,
@@ -32,10 +32,11 @@ from lavaghost.exporters import (
     sidecar,
 )
 from lavaghost.exporters.floats import float_expected, rounding
-from lavaghost.exporters.onnx.inference import graph
+from lavaghost.exporters.onnx.inference import onnx_graph
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
 from lavaghost.verify import Agreement, compare, raw_samples, verify
+from tests.networks import parts
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -43,13 +44,13 @@ LAYERS = (64, 32, 24, 10)
 
 
 def trained_network(layers=LAYERS, seed=0, scale=1 / 16, **physics: Any) -> Model:
-    network = parse(Network, {"layers": layers, **physics})
-    params = initial_parameters(network, seed)
+    network, method = parts(layers=layers, rule="temporal", **physics)
+    params = initial_parameters(method.graph(network), seed)
     rng = np.random.default_rng(seed)
     biases = tuple(rng.normal(0, 0.1, b.shape).astype(np.float32) for b in params.biases)
     labels = tuple(f"class {i}" for i in range(layers[-1]))
     params = params._replace(biases=biases)
-    return Model(network, Learning(rule="temporal"), params, scale, labels, "digits")
+    return Model(network, method, Learning(), params, scale, labels, "digits")
 
 
 def samples(trained: Model, count=300, top=16) -> tuple[np.ndarray, np.ndarray]:
@@ -211,9 +212,7 @@ def test_the_reference_of_onnx_itself_agrees(tmp_path):
     x, _ = samples(trained)
     found: Any = onnx.reference.ReferenceEvaluator(str(path)).run(None, {"input": x * 16})
     logits, label = found
-    assert np.all(
-        np.abs(logits - forward(trained)(x)) <= rounding(trained.network, trained.params, x).difference
-    )
+    assert np.all(np.abs(logits - forward(trained)(x)) <= rounding(trained.graph, trained.params, x).difference)
     np.testing.assert_array_equal(label, logits.argmax(axis=1))
 
 
@@ -230,7 +229,7 @@ def test_what_is_in_the_file(tmp_path):
     assert float(props["input_scale"]) == 1 / 16
     assert (props["activation"], props["mechanism"]) == ("relu", "duplicate")
     assert props["format_version"] == "1.0"
-    plain = graph(trained_network(scale=1.0))
+    plain = onnx_graph(trained_network(scale=1.0))
     assert [node.op_type for node in plain.graph.node][:2] == ["Gemm", "Relu"]
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 7):  # the batch is dynamic
@@ -262,7 +261,7 @@ def random_network(kind: str, layers: tuple[int, ...], seed: int) -> Model:
     elif kind == "wide range":
         rng = np.random.default_rng(seed)
         weights = tuple((w * 10 ** rng.uniform(-3, 1, w.shape)).astype(np.float32) for w in weights)
-    return replace(trained, params=trained.params._replace(weights=weights))
+    return replace(trained, tensors=trained.params._replace(weights=weights))
 
 
 def one_by_one(trained: Model, x: np.ndarray) -> np.ndarray:
@@ -284,7 +283,7 @@ def test_the_tolerance_holds_and_is_not_vacuous(layers, kind):
         trained = random_network(kind, layers, seed)
         x, _ = samples(trained, count=60)
         x /= 16
-        exact, difference = rounding(trained.network, trained.params, x)
+        exact, difference = rounding(trained.graph, trained.params, x)
         np.testing.assert_allclose(exact, forward(trained, np.float64)(x), rtol=1e-12, atol=1e-12)
         first, second = forward(trained)(x), one_by_one(trained, x)
         for off in (first - exact, second - exact, first - second):
@@ -299,8 +298,8 @@ def test_the_tolerance_scales_as_theory_says():
     # powers of two are exact, so every rounding error scales with them
     doubled = trained.params._replace(weights=(*trained.params.weights[:-1], 2 * trained.params.weights[-1]))
     doubled = doubled._replace(biases=(*trained.params.biases[:-1], 2 * trained.params.biases[-1]))
-    once = rounding(trained.network, trained.params, x)
-    twice = rounding(trained.network, doubled, x)
+    once = rounding(trained.graph, trained.params, x)
+    twice = rounding(trained.graph, doubled, x)
     np.testing.assert_allclose(twice.difference, 2 * once.difference, rtol=1e-9)
     np.testing.assert_allclose(twice.logits, 2 * once.logits, rtol=1e-12)
 
@@ -317,7 +316,7 @@ def test_one_weight_off_by_a_hundredth_fails(tmp_path, layer):
     row = 0 if layer == 3 else int(_drives(trained, x)[layer - 1].max(axis=0).argmax())
     column = int(_rates(trained, x)[layer - 1].max(axis=0).argmax())
     changed[layer - 1][row, column] += 1e-2
-    fake = replace(trained, params=trained.params._replace(weights=tuple(changed)))
+    fake = replace(trained, tensors=trained.params._replace(weights=tuple(changed)))
     export(fake, "onnx", tmp_path / "fake.onnx")
     found = check(tmp_path / "fake.onnx", trained)
     assert not found.passed
@@ -362,7 +361,7 @@ def labels_of_the_worst(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize("change", [without_relu, other_scale, not_a_number, labels_of_the_worst])
 def test_a_wrong_graph_fails(tmp_path, change):
     trained = trained_network()
-    model = graph(trained)
+    model = onnx_graph(trained)
     assert check(written(tmp_path, model), trained).passed
     change(model)
     found = check(written(tmp_path, model), trained)
@@ -385,7 +384,7 @@ def test_a_file_and_a_sidecar_that_do_not_belong_together_are_refused(tmp_path):
     trained = trained_network()
     path, beside = export(trained, "onnx", tmp_path / "m.onnx").paths
     assert beside == sidecar.beside(path)
-    path.write_bytes(graph(trained_network(seed=1)).SerializeToString())
+    path.write_bytes(onnx_graph(trained_network(seed=1)).SerializeToString())
     refused(path, r"m\.onnx has the SHA-256 .* remove m\.onnx\.export\.json to verify .* says of itself")
     for text in ("", "[]", "{", '{"format": "lavaghost.export"}', "[" * 100_000):
         beside.write_text(text)
@@ -435,7 +434,7 @@ def refused(file: Path, said: str, trained: Model | None = None, **changes: Any)
 
 
 def test_what_is_no_onnx_file_is_refused(tmp_path):
-    path = written(tmp_path, graph(trained_network()))
+    path = written(tmp_path, onnx_graph(trained_network()))
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     for content in (b"", b"hello", data[: len(data) // 2], data[:-1], rng.bytes(5000), bytes(100)):
@@ -452,7 +451,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path):
 def test_damaged_files_are_refused_or_compared(tmp_path):
     # whatever is flipped, there is a verdict or one line, and never a crash
     trained = trained_network((6, 5, 3))
-    data = graph(trained).SerializeToString()
+    data = onnx_graph(trained).SerializeToString()
     x, y = samples(trained, count=20)
     rng = np.random.default_rng(1)
     path, said = tmp_path / "m.onnx", []
@@ -538,7 +537,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
     ],
 )
 def test_files_that_are_not_plain_are_refused(tmp_path, change, said):
-    model = graph(trained_network())
+    model = onnx_graph(trained_network())
     refused(written(tmp_path, change(model) or model), said)
 
 

@@ -14,13 +14,13 @@ from lavaghost.base.files import LOCK_NAME, locked, open_regular, read_regular, 
 from lavaghost.base.strict_yaml import read as read_yaml
 from lavaghost.datasets import load
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
-from lavaghost.hardware.catalogue import load as load_hardware
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.model.model import Model
 from lavaghost.run.config import read_config
 
 READERS = {
     "run.yaml": (lambda path: read_config(path, {}), SpecError),
-    "chip.yaml": (load_hardware, SpecError),
+    "chip.yaml": (load_chip, SpecError),
     "data.npz": (lambda path: load(str(path)), DataError),
     "model.yaml": (Model.load, ModelFileError),
     "file.onnx": (import_onnx, ExportError),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lavaghost.base.errors import SpecError
-from lavaghost.hardware.catalogue import available, load, parse, schema
+from lavaghost.hardware.catalogue import CHIPS, load_chip, parse_chip, schema
 from lavaghost.hardware.figures import Figure, Figures, Flag
 
 NAMES = {
@@ -25,12 +25,12 @@ NAMES = {
 
 
 def test_the_promised_configurations_are_there() -> None:
-    assert set(available()) >= NAMES
+    assert set(CHIPS.names()) >= NAMES
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", CHIPS.names())
 def test_every_figure_has_a_unit_a_source_and_a_confidence(name: str) -> None:
-    hardware = load(name)
+    hardware = load_chip(name)
     assert hardware.name == name
     for path, entry in hardware.sourced():
         known = getattr(entry, "value", None) is not None or bool(getattr(entry, "values", ()))
@@ -43,11 +43,11 @@ def test_every_figure_has_a_unit_a_source_and_a_confidence(name: str) -> None:
 
 
 def test_unlimited_and_unknown_differ() -> None:
-    cpu, spinnaker = load("lava_cpu"), load("spinnaker2")
+    cpu, spinnaker = load_chip("lava_cpu"), load_chip("spinnaker2")
     assert cpu.limits.neurons_per_core.limit == math.inf
     assert spinnaker.limits.neurons_per_core.limit is None
     # a figure that contradicts others is shown and not enforced
-    loihi2 = load("loihi2_oheo_gulch").limits.synapse_bits_per_core
+    loihi2 = load_chip("loihi2_oheo_gulch").limits.synapse_bits_per_core
     assert (loihi2.value, loihi2.limit, loihi2.confidence) == (1_572_864, None, "unverified")
 
 
@@ -56,8 +56,8 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
     values["limits"]["cores"]["value"] = 7
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(values))
-    assert load(file).limits.cores.value == 7
-    assert load(str(file)).name == "mine"
+    assert load_chip(file).limits.cores.value == 7
+    assert load_chip(str(file)).name == "mine"
 
 
 def test_the_json_schema_names_what_the_files_hold() -> None:
@@ -67,7 +67,7 @@ def test_the_json_schema_names_what_the_files_hold() -> None:
     assert {"limits", "memory", "energy", "sources"} <= set(published["properties"])
     limits = published["$defs"]["Limits"]["properties"]
     for name in NAMES:
-        assert set(load(name).limits.model_fields_set) <= set(limits)
+        assert set(load_chip(name).limits.model_fields_set) <= set(limits)
 
 
 GOOD = """
@@ -182,7 +182,7 @@ BAD: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 def test_the_good_file_is_good() -> None:
-    assert parse(GOOD.encode(), "good.yaml").name == "mine"
+    assert parse_chip(GOOD.encode(), "good.yaml").name == "mine"
     assert len(BAD) >= 20
 
 
@@ -191,7 +191,7 @@ def test_a_malformed_configuration_is_refused(name: str) -> None:
     old, new, words = BAD[name]
     assert old in GOOD
     with pytest.raises(SpecError) as caught:
-        parse(GOOD.replace(old, new, 1).encode(), "bad.yaml")
+        parse_chip(GOOD.replace(old, new, 1).encode(), "bad.yaml")
     line = str(caught.value)
     assert line.startswith("bad.yaml")
     assert "\n" not in line
@@ -202,7 +202,7 @@ def test_a_malformed_configuration_is_refused(name: str) -> None:
 def test_all_faults_at_once() -> None:
     text = GOOD.replace("value: 4", "value: '4'").replace("unit: J", "unit: 3")
     with pytest.raises(SpecError, match=r"limits\.cores\.value.*energy\.spike\.unit"):
-        parse(text.encode(), "bad.yaml")
+        parse_chip(text.encode(), "bad.yaml")
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_all_faults_at_once() -> None:
 )
 def test_what_is_not_there_is_named(name: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        load(name)
+        load_chip(name)
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b"\xff\xfe", b"3"])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(SpecError, match=r"bad\.yaml"):
-        parse(data, "bad.yaml")
+        parse_chip(data, "bad.yaml")

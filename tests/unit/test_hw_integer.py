@@ -7,16 +7,21 @@ import pytest
 
 from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
-from lavaghost.engines.sigma_delta import SigmaDelta, quantize, reference
-from lavaghost.net.spec import Network
+from lavaghost.engines.sigma_delta import SigmaDelta, reference, sigma_delta_of
+from lavaghost.net.graph import Graph, feedforward
+from lavaghost.net.network import Network
 
 
-def made(layers: tuple[int, ...], seed: int = 0) -> tuple[Network, Parameters, np.ndarray]:
+def made(layers: tuple[int, ...], seed: int = 0) -> tuple[Graph, Parameters, np.ndarray]:
     rng = np.random.default_rng(seed)
     pairs = list(itertools.pairwise(layers))
     weights = tuple((rng.normal(size=(b, a)) / np.sqrt(a)).astype(np.float32) for a, b in pairs)
     biases = tuple((0.3 * rng.normal(size=b)).astype(np.float32) for _, b in pairs)
-    return Network(layers=layers), Parameters(weights, biases), rng.integers(0, 17, (60, layers[0])) / 16
+    return (
+        feedforward(Network(layers=layers)),
+        Parameters(weights, biases),
+        rng.integers(0, 17, (60, layers[0])) / 16,
+    )
 
 
 def static(net: SigmaDelta, samples: np.ndarray) -> np.ndarray:
@@ -30,8 +35,8 @@ def static(net: SigmaDelta, samples: np.ndarray) -> np.ndarray:
 
 
 def test_without_shifts_the_history_does_not_count() -> None:
-    network, params, x = made((8, 6, 4))
-    net = quantize(network, params, x, 1 / 16)
+    graph, params, x = made((8, 6, 4))
+    net = sigma_delta_of(graph, params, x, 1 / 16)
     assert set(net.shifts) == {0}
     samples = net.inputs(x)
     np.testing.assert_array_equal(samples, np.rint(x * 16))
@@ -42,12 +47,12 @@ def test_without_shifts_the_history_does_not_count() -> None:
 
 @pytest.mark.parametrize("layers", [(64, 128, 10), (64, 50, 40, 30, 10)])
 def test_close_to_the_float_network(layers) -> None:
-    network, params, x = made(layers)
-    net = quantize(network, params, x, 1 / 16)
+    graph, params, x = made(layers)
+    net = sigma_delta_of(graph, params, x, 1 / 16)
     rate = x
     for k, (w, b) in enumerate(zip(params.weights, params.biases, strict=True), start=1):
         rate = rate @ w.T + b
-        rate = np.maximum(rate, 0) if k < network.depth else rate
+        rate = np.maximum(rate, 0) if k < graph.depth else rate
     found = reference(net, net.inputs(x)) * net.scales[-1]
     # a weight is rounded by at most 1/254 of the largest one
     assert np.abs(found - rate).max() < 0.1
@@ -57,9 +62,9 @@ def test_close_to_the_float_network(layers) -> None:
 
 
 def test_other_data_are_scaled() -> None:
-    network, params, _ = made((8, 6, 4))
+    graph, params, _ = made((8, 6, 4))
     x = np.random.default_rng(0).normal(size=(50, 8))
-    net = quantize(network, params, x, 1.0)
+    net = sigma_delta_of(graph, params, x, 1.0)
     assert np.percentile(np.abs(net.inputs(x)), 99.9) == pytest.approx(127, abs=1)
 
 
@@ -67,18 +72,18 @@ def test_other_data_are_scaled() -> None:
 def test_what_has_no_sigma_delta_neuron_is_refused(physics) -> None:
     _, params, x = made((8, 6, 4))
     with pytest.raises(SpecError, match="no sigma-delta neuron; train with --activation relu"):
-        quantize(Network(layers=(8, 6, 4), **physics), params, x, 1 / 16)
+        sigma_delta_of(feedforward(Network(layers=(8, 6, 4), **physics)), params, x, 1 / 16)
 
 
 def test_a_state_that_leaves_its_bits_is_refused() -> None:
-    network, params, x = made((8, 6, 4))
-    net = quantize(network, params, x, 1 / 16)
+    graph, params, x = made((8, 6, 4))
+    net = sigma_delta_of(graph, params, x, 1 / 16)
     with pytest.raises(SpecError, match="layer 1 reaches"):
         reference(net, net.inputs(x) * 4000)
 
 
 def test_silent_weights() -> None:
-    network, params, x = made((8, 6, 4))
+    graph, params, x = made((8, 6, 4))
     zero = params._replace(weights=tuple(np.zeros_like(w) for w in params.weights))
-    net = quantize(network, zero, x, 1 / 16)
+    net = sigma_delta_of(graph, zero, x, 1 / 16)
     np.testing.assert_array_equal(reference(net, net.inputs(x)), np.tile(net.biases[-1], (60, 1)))

@@ -9,24 +9,25 @@ import pytest
 from lavaghost.base.errors import SpecError
 from lavaghost.cli.hardware import hardware_command, map_command
 from lavaghost.dynamics import initial_parameters
-from lavaghost.hardware.activity import Activity, measure
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.activity import Activity, measured_activity
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.design_rules import RULES
 from lavaghost.hardware.draw import draw
 from lavaghost.hardware.findings import Plan, Unknown, Violation
 from lavaghost.hardware.mapper import map_network, remedied
-from lavaghost.hardware.nodes import Dense, OneToOne, build
 from lavaghost.hardware.report import make
 from lavaghost.hardware.traffic import traffic
-from lavaghost.hardware.usage import Usage, usage
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.net.network import Schedule
 from tests.chips import learning_loihi1, with_limits
+from tests.networks import ghost_graph, parts
 
-LOIHI1 = load("loihi1")
+LOIHI1 = load_chip("loihi1")
 LEARNS = learning_loihi1()
-OHEO = load("loihi2_oheo_gulch")
-DIGITS = Network(layers=(64, 20, 10), schedule=Schedule(t_free_steps=8, t_nudge_steps=4))
+OHEO = load_chip("loihi2_oheo_gulch")
+NETWORK, METHOD = parts(layers=(64, 20, 10), schedule=Schedule(t_free_steps=8, t_nudge_steps=4))
+DIGITS = METHOD.graph(NETWORK)
 KEYS = {
     "fits",
     "status",
@@ -42,11 +43,15 @@ KEYS = {
 }
 
 
+def saved(folder: Path) -> Path:
+    params = initial_parameters(DIGITS, 0)
+    return Model(NETWORK, METHOD, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(folder)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("hw")
-    params = initial_parameters(DIGITS, 0).astype(np.float32)
-    return str(Model(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(folder))
+    return str(saved(folder))
 
 
 def run_map(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
@@ -55,37 +60,10 @@ def run_map(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, d
     return code, json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
-@pytest.mark.parametrize("feedback", ["tied", "random"])
-def test_nodes_are_those_of_the_manifest(mechanism, feedback) -> None:
-    """Populations and projections agree with what the manifest says of the same network, sizes too."""
-    from lavaghost.model.manifest import populations, projections
-
-    network = Network(layers=(7, 6, 5, 4), mechanism=mechanism, feedback=feedback)
-    graph = build(network, "learning")
-    assert {(p.name, p.role, p.size) for p in graph.populations} == {
-        (p.name, p.role, p.size) for p in populations(network)
-    }
-    kinds = {"feedforward": "feedforward", "feedback": "feedback", "ghost_in": "ghost", "inhibition": "ghost"}
-    assert {(c.source, c.target, kinds[c.kind], isinstance(c, OneToOne)) for c in graph.connections} == {
-        (p.source, p.target, p.kind, p.one_to_one is True) for p in projections(network)
-    }
-    inference = build(network, "inference")
-    assert [p.name for p in inference.populations] == ["input", "hidden.1", "hidden.2", "output"]
-    assert not any(c.plastic for c in inference.connections)
-
-
-def test_random_feedback_is_not_plastic() -> None:
-    tied = build(Network(layers=(7, 6, 5)), "learning")
-    random = build(Network(layers=(7, 6, 5), feedback="random"), "learning")
-    assert all(c.plastic for c in tied.connections)
-    assert {c.kind for c in random.connections if not c.plastic} == {"feedback", "inhibition"}
-
-
 def test_every_violation_at_once() -> None:
     """Neurons, axons of both kinds and memory of several layers, and what concerns the whole network."""
     found = map_network(
-        Network(layers=(5000, 3000, 2000, 10)), LOIHI1, "learning", Plan(weight_bits=7, cores=2)
+        ghost_graph(layers=(5000, 3000, 2000, 10)), LOIHI1, "learning", Plan(weight_bits=7, cores=2)
     )
     resources = {(v.layer, v.resource) for v in found.violations}
     assert {
@@ -104,7 +82,7 @@ def test_every_violation_at_once() -> None:
 
 def test_the_weight_remedy_works() -> None:
     """A layer kept whole: the remedy names a width, and with that width it fits."""
-    network = Network(layers=(300, 500, 10))
+    network = ghost_graph(layers=(300, 500, 10))
     (violation,) = map_network(network, LOIHI1, plan=Plan(split=False)).violations
     assert violation.line("loihi1").startswith(
         "hidden.1: 1,344,000 synapse bits > 1,048,576 per core on loihi1; use 5-bit weights or 2 cores"
@@ -116,7 +94,7 @@ def test_the_weight_remedy_works() -> None:
 
 def test_the_remedies_for_one_core_work() -> None:
     """Width and number of cores that are named, for the layer and for the network, do what they promise."""
-    network = Network(layers=(300, 500, 10))
+    network = ghost_graph(layers=(300, 500, 10))
     layer, whole = map_network(network, LEARNS, "learning", Plan(cores=1)).violations[:2]
     width = int(whole.remedy.partition("--weight-bits ")[2].rstrip(")"))
     assert f"use {width}-bit weights or 2 cores" in layer.remedy
@@ -127,7 +105,7 @@ def test_the_remedies_for_one_core_work() -> None:
 
 
 def test_remedies_lower_the_bits_only_as_far_as_needed() -> None:
-    network = Network(layers=(4000, 4000, 10))
+    network = ghost_graph(layers=(4000, 4000, 10))
     full = map_network(network, LOIHI1)
     assert [v.resource for v in full.violations if v.layer == "network"] == ["cores"]
     mended = remedied(network, LOIHI1, "inference", Plan())
@@ -138,12 +116,12 @@ def test_remedies_lower_the_bits_only_as_far_as_needed() -> None:
 
 
 def test_no_learning_on_truenorth() -> None:
-    found = map_network(DIGITS, load("truenorth"), "learning", Plan(weight_bits=1))
+    found = map_network(DIGITS, load_chip("truenorth"), "learning", Plan(weight_bits=1))
     learns, sends = found.violations
     assert (learns.resource, learns.limit) == ("plastic_synapses", 0)
     assert (sends.resource, sends.limit) == ("payload_bits", 0)
     assert "--phase inference" in learns.remedy
-    assert map_network(DIGITS, load("truenorth"), "inference", Plan(weight_bits=1)).fits
+    assert map_network(DIGITS, load_chip("truenorth"), "inference", Plan(weight_bits=1)).fits
 
 
 def test_a_missing_figure_is_unknown_and_not_good() -> None:
@@ -159,29 +137,21 @@ def test_a_missing_figure_is_unknown_and_not_good() -> None:
     assert any("energy of synapse" in text for text in report.unknown)
 
 
-def test_a_rule_and_a_kind_of_node_of_ones_own() -> None:
+def test_a_rule_of_ones_own() -> None:
     def even(case):
         yield Unknown("evenness is not known")
-        if case.graph.neurons % 2 == 0:
+        if case.demand.neurons % 2 == 0:
             yield Violation(
-                "network", "evenness", case.graph.neurons, 1, "neurons", "use one neuron more", "network"
+                "network", "evenness", case.demand.neurons, 1, "neurons", "use one neuron more", "network"
             )
 
     found = map_network(DIGITS, LOIHI1, rules=(*RULES, even))
     assert not found.fits
     assert "evenness is not known" in found.unknown
 
-    class Sparse(tuple):
-        pass
-
-    with pytest.raises(TypeError, match="no usage of Sparse"):
-        usage(Sparse(), LOIHI1, 8, 1)
-    usage.register(Sparse, lambda node, hardware, weight_bits, n_post: Usage(synapses=5))
-    assert usage(Sparse(), LOIHI1, 8, 1).synapses == 5
-
 
 def test_placement_shortens_the_way() -> None:
-    network = Network(layers=(784, 1000, 1000, 10))
+    network = ghost_graph(layers=(784, 1000, 1000, 10))
     mapping = map_network(network, LEARNS, "learning")
     moved = traffic(mapping, make(network, LEARNS, "learning", Plan()).activity)
     assert moved is not None
@@ -197,13 +167,13 @@ def test_activity_is_measured() -> None:
     x = rng.random((6, 64)) * (rng.random((6, 64)) < 0.5)
     target = np.eye(10)[[0, 1, 2, 3, 4, 5]]
     params = initial_parameters(DIGITS, 0)
-    found = measure(DIGITS, params, x, target)
+    found = measured_activity(DIGITS, params, x, target)
     assert found.steps == 12
     assert set(found.graded) == {"input", "hidden.1", "output", "ghost.1"}
     assert found.graded["input"] == np.count_nonzero(x) / x.size
     assert 0 < found.graded["hidden.1"] < 1
     assert all(0 <= rate <= 1 for rate in (*found.graded.values(), *found.spikes.values()))
-    free = measure(DIGITS, params, x, None)
+    free = measured_activity(DIGITS, params, x, None)
     assert free.steps == 8
     assert "ghost.1" not in free.graded
 
@@ -260,19 +230,18 @@ def test_apply_applies(model: str, capsys) -> None:
 
 
 def test_pictures(tmp_path: Path) -> None:
-    report = make(Network(layers=(784, 900, 10)), LEARNS, "learning", Plan())
+    report = make(ghost_graph(layers=(784, 900, 10)), LEARNS, "learning", Plan())
     assert b"<svg" in draw(report, tmp_path / "a.svg").read_bytes()
-    loihi2 = make(Network(layers=(3000, 3000, 10)), OHEO, "inference", Plan())
+    loihi2 = make(ghost_graph(layers=(3000, 3000, 10)), OHEO, "inference", Plan())
     assert draw(loihi2, tmp_path / "b.png").stat().st_size > 10_000
     with pytest.raises(SpecError, match=r"\.png or \.svg"):
         draw(report, tmp_path / "a.pdf")
     with pytest.raises(SpecError, match="mend the violations"):
-        draw(make(DIGITS, load("xylo_a2"), "inference", Plan()), tmp_path / "a.png")
+        draw(make(DIGITS, load_chip("xylo_a2"), "inference", Plan()), tmp_path / "a.png")
 
 
 def test_a_bundle_carries_where_it_goes(tmp_path, capsys) -> None:
-    params = initial_parameters(DIGITS, 0).astype(np.float32)
-    own = Model(DIGITS, Learning(), params, 1 / 16, tuple(range(10)), "digits").save(tmp_path)
+    params, own = initial_parameters(DIGITS, 0), saved(tmp_path)
     for chip in ("loihi1", "lava_cpu", "loihi2_oheo_gulch", "xylo_a2"):
         map_command.main([str(own), "--hardware", chip, "--keep", "--json"], standalone_mode=False)
         assert ("kept" in json.loads(capsys.readouterr().out)) == (chip != "xylo_a2")
@@ -310,17 +279,17 @@ def test_a_large_network_maps_from_its_shapes() -> None:
     import tracemalloc
 
     tracemalloc.start()
-    report = make(Network(layers=(10_000, 9_990, 10)), OHEO, "learning", Plan())
+    report = make(ghost_graph(layers=(10_000, 9_990, 10)), OHEO, "learning", Plan())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert report.mapping.graph.synapses > 10**8
+    assert report.mapping.demand.synapses > 10**8
     assert peak < 50e6
 
 
 def test_relays_add_up_all_inputs() -> None:
-    graph = map_network(Network(layers=(10_000, 50, 10)), with_limits("loihi1", payload_bits=24)).graph
-    pieces = [c for c in graph.connections if c.source == "input"]
-    assert [(c.first, c.n_pre) for c in pieces if isinstance(c, Dense)] == [
+    demand = map_network(ghost_graph(layers=(10_000, 50, 10)), with_limits("loihi1", payload_bits=24)).demand
+    pieces = [c for c in demand.shares if c.source == "input"]
+    assert [(c.first, c.n_pre) for c in pieces] == [
         (0, 4096),
         (4096, 4096),
         (8192, 1808),

@@ -10,7 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.base.errors import ExportError
 from lavaghost.datasets import Dataset
-from lavaghost.evaluate.evaluation import outputs
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.model import Model
 from lavaghost.verify import rounding
@@ -48,7 +47,7 @@ def test_networks_of_other_libraries_agree(name: str, digits: Dataset) -> None:
     scaled, two = name.startswith("torch"), "binary" in name or "words" in name
     trained = import_onnx(GOLDEN / f"{name}.onnx", None if two else digits, scaled=scaled)
     assert trained.input_scale == (1.0 if two else digits.scale)
-    found = outputs(trained, digits.x_test * np.float32(trained.input_scale / digits.scale))
+    found = trained.outputs(digits.x_test * np.float32(trained.input_scale / digits.scale))
     ours = np.array(trained.labels)[found.argmax(axis=1)]
 
     golden = name.removesuffix("_script").removesuffix("_dynamo")
@@ -61,7 +60,7 @@ def test_networks_of_other_libraries_agree(name: str, digits: Dataset) -> None:
     labels = answer[0].argmax(axis=1) if scaled else np.array(answer[0])
     assert np.mean(ours == labels) >= 0.999
     if name.startswith(("torch_relu", "torch_clamp")):
-        bound = rounding(trained.network, trained.params, digits.x_test).difference
+        bound = rounding(trained.graph, trained.params, digits.x_test).difference
         assert np.all(np.abs(found - scores) <= bound)
         assert np.all(np.abs(found - answer[0]) <= bound)
 

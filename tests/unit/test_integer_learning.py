@@ -1,16 +1,26 @@
 """Learning in integers: the compiled loops against the definitions, unbiased rounding, and runs that resume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lavaghost.base.errors import ModelFileError, SpecError
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
+from lavaghost.dynamics import wire
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines.stepped import Stepped
-from lavaghost.evaluate.evaluation import integer_outputs
-from lavaghost.net.spec import Network
-from lavaghost.numbers.loihi import Loihi
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.model.answers import in_integers
+from lavaghost.model.model import Model
+from lavaghost.net.graph import Graph
+from lavaghost.net.kinds import KINDS, ByMatrix
+from lavaghost.net.network import Network
+from lavaghost.numbers.arithmetic import Float
+from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.kernels import key_of, learn_columns, learn_rows, mix
@@ -18,6 +28,8 @@ from lavaghost.online.integers.settings import (
     IntegerLearning,
     check_integer,
     default_formats,
+    integer_rule,
+    suited,
 )
 from lavaghost.online.integers.update import (
     engine_shift,
@@ -30,14 +42,27 @@ from lavaghost.online.integers.update import (
     trace_limit,
     updated,
 )
-from lavaghost.run.config import RunConfig, integer_run
-from lavaghost.train.integer_loop import as_trained, train_integers
+from lavaghost.train.checkpoint import identity
+from lavaghost.train.integer_learner import IntegerLearner
+from lavaghost.train.loop import Trained, run
+from tests.networks import parts
 
 NONE = np.zeros(0, np.int32)
 
 
-def network(layers=(6, 5, 3), **physics) -> Network:
-    return Network(layers=layers, **({"loss": "squared_error", "lam": 0.25, "beta": 1.0} | physics))
+def given(layers=(6, 5, 3), **settings) -> tuple[Network, Ghost]:
+    return parts(layers=layers, **({"loss": "squared_error", "lam": 0.25, "beta": 1.0} | settings))
+
+
+def graph(layers=(6, 5, 3), **settings) -> Graph:
+    net, method = given(layers, **settings)
+    return method.graph(net)
+
+
+def learned(learner: IntegerLearner, **options) -> Trained:
+    """A run whose checkpoint belongs to widths and formats, as that of a job does."""
+    form = Integers({}, learner.compiled.formats, learner.compiled.widths).form()
+    return run(learner, identity=identity(**form), **options)
 
 
 def some(digits: Dataset, count: int = 200) -> Dataset:
@@ -124,7 +149,7 @@ def test_traces_are_half_a_message_and_a_shifted_error():
 @pytest.mark.parametrize("mantissa_exponent", [(1, -7), (4, -5)])
 def test_an_update_has_the_size_that_eta_asks_for(exact_shift, mantissa_exponent):
     """dW = eta c delta r within the rounding of the error, whatever literal and format deliver it."""
-    net = network((4, 3, 2), lam=0.5)
+    net = graph((4, 3, 2), lam=0.5)
     mantissa, exponent = mantissa_exponent
     learning = IntegerLearning(
         eta_exponent=-7, exact_shift=exact_shift, mantissa=mantissa, exponent=exponent, error_rounding="nearest"
@@ -150,11 +175,11 @@ def test_an_update_has_the_size_that_eta_asks_for(exact_shift, mantissa_exponent
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
 def test_a_compiled_trial_equals_its_definition(mechanism):
     """Three trials in a row against `Stepped` in integers, `post_trace` and `updated`."""
-    net = network((6, 5, 4, 3), mechanism=mechanism, feedback="random")
     rule = "prediction" if mechanism == "duplicate" else "temporal"
-    learning = IntegerLearning(rule=rule, rounding="shared", error_rounding="nearest", eta_exponent=-2)
+    net = graph((6, 5, 4, 3), mechanism=mechanism, feedback="random")
+    learning = IntegerLearning(rounding="shared", error_rounding="nearest", eta_exponent=-2)
     formats = default_formats(net)
-    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
+    integers = CompiledNetwork(net, initial_integers(net, 1, formats, DEFAULT), seed=5)
     arith, depth, moved = integers.arith, net.depth, 0
     grain, constants = grain_of(learning, DEFAULT), rule_of(learning, DEFAULT)
     shifts = error_shifts(net, learning, formats, DEFAULT, 0)
@@ -167,52 +192,50 @@ def test_a_compiled_trial_equals_its_definition(mechanism):
     for t in range(3):
         x, label = rng.random(6), int(rng.integers(3))
         q = shared_numbers(5, t, (1, 5 * depth), 7)[0]
-        before = integers.params
+        before = integers.integers
         engine = Stepped(net, arith)
         free, end = engine.ends(before, x[None], np.eye(3)[[label]])
         now, past, ghost = engine.rates(end), engine.rates(free), engine.ghost_rates(end)
         sent = [arith.input(x), *(arith.message(r, k)[0] for k, r in enumerate(now, start=1))]
-        integers.learn(learning, arith.input(x)[None], np.array([label]), t)
-        after = integers.params
+        integers.learn(RULES[rule], learning, arith.input(x)[None], np.array([label]), t)
+        after = integers.integers.arrays
         y = []
         for k in range(depth):
             predicted = ghost[k - 1] if rule == "prediction" and k > 0 else past[k]
             y.append(trace((now[k] - predicted)[0], shifts["error"][k]))
         for k in range(depth):
-            scale = 2.0 ** formats.weights[k]
+            w, b, left = f"weights.{k + 1}", f"biases.{k + 1}", DEFAULT.state_fraction - formats.weights[k]
             x1 = pre_trace(sent[k], DEFAULT)
-            wanted = updated(np.rint(before.weights[k] * scale), x1, [y[k]], q[k], constants)
-            np.testing.assert_array_equal(after.weights[k] * scale, wanted)
-            moved += int((wanted != before.weights[k] * scale).sum())
+            wanted = updated(before.arrays[w], x1, [y[k]], q[k], constants)
+            np.testing.assert_array_equal(after[w], wanted)
+            moved += int((wanted != before.arrays[w]).sum())
             one = np.array([1 << formats.messages[k] >> 1])
-            bias = np.rint(before.biases[k] * scale)[:, None]
+            bias = (before.arrays[b] >> left)[:, None]
             wanted = updated(bias, one, [y[k]], q[depth + k], constants)
-            np.testing.assert_array_equal(after.biases[k] * scale, wanted[:, 0])
+            np.testing.assert_array_equal(after[b], wanted[:, 0] << left)
         if mechanism == "learned":
             for k in range(depth - 1):
-                scale = 2.0 ** formats.ghost_weights[k]
+                g, i = f"ghost_weights.{k + 1}", f"ghost_inhibition.{k + 1}"
                 error = (past[k + 1] - engine.ghost_rates(free)[k])[0]
                 own = trace(error, shifts["ghost_error"][k])
                 x1 = pre_trace(sent[k + 1], DEFAULT)
-                g = np.rint(before.ghost_weights[k] * scale)
-                wanted = updated(g, x1, [own, y[k + 1]], q[2 * depth + k], constants)
-                np.testing.assert_array_equal(after.ghost_weights[k] * scale, wanted)
+                wanted = updated(before.arrays[g], x1, [own, y[k + 1]], q[2 * depth + k], constants)
+                np.testing.assert_array_equal(after[g], wanted)
                 left = trace((free.feedback[k] - free.inhibition[k])[0], shifts["inhibition_error"][k])
                 x1 = pre_trace(arith.message(ghost[k], k + 2)[0], DEFAULT)
-                i = np.rint(before.ghost_inhibition[k] * scale)
-                wanted = updated(i, x1, [left], q[4 * depth + k], constants)
-                np.testing.assert_array_equal(after.ghost_inhibition[k] * scale, wanted)
+                wanted = updated(before.arrays[i], x1, [left], q[4 * depth + k], constants)
+                np.testing.assert_array_equal(after[i], wanted)
     assert moved > 10
 
 
 def test_duplicates_and_tied_feedback_stay_copies_while_they_learn():
-    net = network((6, 5, 4, 3))
+    net = graph((6, 5, 4, 3))
     formats = default_formats(net)
-    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
+    integers = CompiledNetwork(net, initial_integers(net, 1, formats, DEFAULT))
     x = np.random.default_rng(0).random((20, 6))
     learning = IntegerLearning(eta_exponent=-2)
-    integers.learn(learning, integers.arith.input(x), np.arange(20) % 3, 0)
-    for state in Stepped(net, Loihi(formats)).states(integers.params, x[:2]):
+    integers.learn(RULES["prediction"], learning, integers.arith.input(x), np.arange(20) % 3, 0)
+    for state in Stepped(net, integers.arith).states(integers.integers, x[:2]):
         for ghost, partner in zip(state[1].v_ghost, state[1].v_mem[1:], strict=True):
             np.testing.assert_array_equal(ghost, partner)
 
@@ -221,104 +244,251 @@ def test_duplicates_and_tied_feedback_stay_copies_while_they_learn():
 
 
 def test_a_run_learns_and_reports_honestly(digits):
-    run = train_integers(network((64, 24, 10), lam=0.125), IntegerLearning(epochs=3), digits)
-    assert [row["epoch"] for row in run.history] == [0, 1, 2, 3]
-    last = run.history[-1]
+    found = run(IntegerLearner(*given((64, 24, 10), lam=0.125), IntegerLearning(epochs=3), digits))
+    assert [row["epoch"] for row in found.history] == [0, 1, 2, 3]
+    last = found.history[-1]
     assert last["accuracy"] > 0.85
     assert min(last["cosines"]) > 0.9
     assert last["residuals"] == [0.0]
     assert set(last) >= {"waited", "sampled_cosines", "saturated_weights", "saturated_messages", "norms"}
+    assert {row["waited"] for row in found.history} == {0}
+    assert found.history[0]["saturated_errors"] == 0.0
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned"])
 def test_an_interrupted_run_ends_with_the_same_bits(digits, tmp_path, mechanism):
-    net = network((64, 12, 10), lam=0.125, mechanism=mechanism)
-    learning = IntegerLearning(rule="temporal", epochs=3, chunk=70, pretrain_samples=150, seed=3)
+    net, method = given((64, 12, 10), lam=0.125, mechanism=mechanism, rule="temporal")
+    learning = IntegerLearning(epochs=3, chunk=70, pretrain_samples=150, seed=3)
     data = some(digits)
-    whole = train_integers(net, learning, data)
+
+    def learner(**options) -> IntegerLearner:
+        return IntegerLearner(net, method, **({"learning": learning, "data": data} | options))
+
+    whole = learned(learner())
 
     def stop(_done, _total, row):
         if row is not None and row["epoch"] == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_integers(net, learning, data, out=tmp_path, report=stop)
-    resumed = train_integers(net, learning, data, out=tmp_path, resume=True)
-    again = train_integers(net, learning.model_copy(update={"chunk": 33}), data)
-    for name, array in whole.params.named().items():
-        np.testing.assert_array_equal(resumed.params.named()[name], array)
-        np.testing.assert_array_equal(again.params.named()[name], array)
+        learned(learner(), out=tmp_path, report=stop)
+    resumed = learned(learner(), out=tmp_path, resume=True)
+    again = learned(learner(learning=learning.model_copy(update={"chunk": 33})))
+    assert resumed.integers == whole.integers == again.integers
     assert resumed.history == whole.history
     with pytest.raises(ModelFileError, match=r"widths\.weight_bits: 8, now 4"):
-        train_integers(net, learning, data, widths=LoihiWidths(weight_bits=4), out=tmp_path, resume=True)
+        learned(learner(widths=LoihiWidths(weight_bits=4)), out=tmp_path, resume=True)
+
+
+def test_a_checkpoint_holds_the_integers_as_they_are(digits):
+    """Their types and bits, and nothing else; what is outside of its bits is refused, not clipped."""
+    net, method = given((64, 12, 10), lam=0.125, mechanism="learned", feedback="random")
+    widths = LoihiWidths(weight_bits=5, weight_range=6)
+    learner = IntegerLearner(net, method, IntegerLearning(epochs=0), some(digits), widths=widths)
+    held = dict(learner.tensors())
+    assert held.keys() == {f"parameters.{name}" for name in learner.compiled.arrays}
+    assert {name: a.dtype for name, a in held.items()} == {
+        name: np.dtype(np.int32 if "biases" in name else np.int16) for name in held
+    }
+    held["parameters.weights.1"] = held["parameters.weights.1"] * 0 + 62
+    held["parameters.biases.2"] = held["parameters.biases.2"] * 0 - 4096
+    learner.restore(held)
+    numbers, state = learner.result()
+    assert state == {}
+    for name, array in numbers.arrays.items():
+        np.testing.assert_array_equal(array, held[f"parameters.{name}"])
+    with pytest.raises(ModelFileError, match=r"damaged: weights\.1: 64 is outside -64\.\.62"):
+        learner.restore(held | {"parameters.weights.1": held["parameters.weights.1"] + np.int16(2)})
+    with pytest.raises(ModelFileError, match=r"unexpected parameters\.biases\.1 \(12,\) float64"):
+        learner.restore(held | {"parameters.biases.1": np.zeros(12)})
 
 
 def test_a_run_becomes_a_network_that_holds_its_integers(digits, tmp_path):
-    net, learning, data = network((64, 12, 10), lam=0.125), IntegerLearning(epochs=1), some(digits)
-    formats = default_formats(net)
-    run = train_integers(net, learning, data)
-    trained = as_trained(net, learning, data, run, (formats, DEFAULT))
-    again = type(trained).load(trained.save(tmp_path))
-    outputs = Stepped(net, Loihi(formats)).output(run.params, data.x_test) * 2.0**-12
-    np.testing.assert_array_equal(integer_outputs(again, data.x_test), outputs)
-    assert (outputs.argmax(axis=1) == data.y_test).mean() == run.history[-1]["accuracy"]
+    (net, method), learning, data = (
+        given((64, 12, 10), lam=0.125),
+        IntegerLearning(epochs=1),
+        some(digits),
+    )
+    found = run(IntegerLearner(net, method, learning, data))
+    trained = Model(net, method, learning, found.integers, data.scale, tuple(range(10)), data.name)
+    again = Model.load(trained.save(tmp_path))
+    assert again.integers == found.integers
+    engine = Stepped(again.graph, found.integers.arith)
+    outputs = engine.output(found.integers, data.x_test) * 2.0**-12
+    np.testing.assert_array_equal(in_integers(again.graph, found.integers, data.x_test), outputs)
+    assert (outputs.argmax(axis=1) == data.y_test).mean() == found.history[-1]["accuracy"]
 
 
 def test_ghosts_learn_to_cancel_before_the_network_learns(digits):
-    net = network((64, 16, 10), lam=0.125, mechanism="learned")
-    learning = IntegerLearning(rule="temporal", epochs=0, pretrain_samples=0)
-    before = train_integers(net, learning, digits).history[0]["residuals"][0]
+    net, method = given((64, 16, 10), lam=0.125, mechanism="learned")
+    learning = IntegerLearning(epochs=0, pretrain_samples=0)
+    before = run(IntegerLearner(net, method, learning, digits)).history[0]["residuals"][0]
     learning = learning.model_copy(update={"pretrain_samples": 4000})
-    run = train_integers(net, learning, digits)
-    assert run.history[0]["residuals"][0] < 0.6 * before
+    found = run(IntegerLearner(net, method, learning, digits))
+    assert found.history[0]["residuals"][0] < 0.6 * before
+    whole = method.graph(net)
+    start = initial_integers(whole, 0, default_formats(whole), DEFAULT)
+    np.testing.assert_array_equal(found.integers.arrays["weights.1"], start.arrays["weights.1"])
+
+
+# ---- a network without ghosts, or without feedback
+
+
+@pytest.mark.parametrize("layers", [(6, 5, 3), (6, 5, 4, 3)])
+def test_a_network_without_ghosts_runs_in_its_integers(layers):
+    net = Backprop().graph(Network(layers=layers))
     formats = default_formats(net)
-    start = initial_integers(net, 0, formats, DEFAULT)
-    np.testing.assert_array_equal(run.params.weights[0], start.weights[0])
+    start = initial_integers(net, 2, formats, DEFAULT)
+    rng = np.random.default_rng(0)
+    biases = {f"biases.{k}": rng.integers(-2000, 2000, n) for k, n in enumerate(layers[1:], start=1)}
+    integers = Integers({**start.arrays, **biases}, formats, DEFAULT)
+    compiled, x = CompiledNetwork(net, integers), rng.random((40, 6))
+    assert compiled.integers == integers
+    np.testing.assert_array_equal(
+        compiled.outputs(compiled.arith.input(x)), Stepped(net, integers.arith).output(integers, x)
+    )
+    assert compiled.states.v == compiled.states.fb == compiled.mantissas.back == compiled.mantissas.g == ()
+    with pytest.raises(SpecError, match="nothing nudges this network"):
+        compiled.trial(np.zeros(6, int), np.zeros(3, int))
+
+
+def test_feedback_without_ghosts_reaches_hidden_layers():
+    """Feedback that nothing cancels, as a method of its own may have it: every state equals the step's."""
+    base = graph((6, 5, 4, 3))
+    bare = replace(
+        base,
+        populations=tuple(p for p in base.populations if p.role != "ghost"),
+        projections=tuple(p for p in base.projections if "ghost." not in p.name),
+    )
+    assert bare.has_feedback and not bare.has_ghosts  # noqa: PT018
+    integers = initial_integers(bare, 1, default_formats(bare), DEFAULT)
+    compiled = CompiledNetwork(bare, integers)
+    x, target = np.random.default_rng(0).random((3, 6)), np.eye(3)
+    free, end = Stepped(bare, compiled.arith).ends(integers, x, target)
+    assert all(np.any(f) for f in free.feedback)
+    for t in range(3):
+        compiled.trial(compiled.arith.input(x)[t], compiled.arith.array(target)[t])
+        found = (*compiled.states.u_free, *compiled.states.left, *compiled.states.u)
+        for a, b in zip(found, (*free.v_mem, *free.feedback, *end.v_mem), strict=True):
+            np.testing.assert_array_equal(a, b[t])
+
+
+def test_a_kind_that_is_not_dense_runs_by_its_exact_matrix(monkeypatch):
+    """Integers hold its weights, and the loops its matrix; learning is refused."""
+    monkeypatch.setitem(KINDS._known, "every_second", EverySecond())
+    net, method = given((6, 4, 3), kinds=("every_second", "dense"))
+    whole = method.graph(net)
+    integers = initial_integers(whole, 0, default_formats(whole), DEFAULT)
+    assert integers.arrays["weights.1"].shape == (4, 3)
+    compiled = CompiledNetwork(whole, integers)
+    assert compiled.integers == integers
+    dense = graph((6, 4, 3))
+    spread = np.zeros((4, 6), np.int16)
+    spread[:, ::2] = integers.arrays["weights.1"]
+    same = Integers({**integers.arrays, "weights.1": spread}, integers.formats, DEFAULT)
+    x = compiled.arith.input(np.random.default_rng(0).random((9, 6)))
+    np.testing.assert_array_equal(compiled.outputs(x), CompiledNetwork(dense, same).outputs(x))
+    with pytest.raises(SpecError, match="kind every_second: integers learn dense projections"):
+        check_integer(whole, method.local_rule, IntegerLearning(), integers.formats, DEFAULT)
+
+
+class Half(ByMatrix):
+    def __init__(self, n_pre: int, n_post: int) -> None:
+        self.shape, self.fan_in, self.n_pre = (n_post, n_pre // 2), n_pre // 2, n_pre
+
+    def matrix(self, w):
+        out = np.zeros((len(w), self.n_pre), w.dtype)
+        out[:, ::2] = w
+        return out
+
+    def gather(self, changes):
+        return changes[:, ::2]
+
+
+class EverySecond:
+    """Synapses from every second unit alone."""
+
+    name = "every_second"
+
+    def between(self, pre, post):
+        return Half(pre[0], post[0])
+
+
+def test_integers_of_other_formats_are_not_read_as_these():
+    net = graph()
+    integers = initial_integers(net, 0, default_formats(net), DEFAULT)
+    other = replace(integers, widths=LoihiWidths(state_fraction=13))
+    with pytest.raises(SpecError, match="would read them as others"):
+        wire(net, other, integers.arith)
+    with pytest.raises(SpecError, match="would read them as others"):
+        wire(net, integers, Float())
 
 
 # ---- what is refused
 
 
 @pytest.mark.parametrize(
-    ("net", "learning", "formats", "widths", "said"),
+    ("net", "rule", "formats", "widths", "said"),
     [
-        ({"loss": "cross_entropy"}, {}, None, {}, "cross_entropy needs a softmax"),
-        ({"mechanism": "online"}, {}, None, {}, "'online' ones do not"),
-        ({}, {}, Formats((7, 6), (8, 8)), {}, "formats name 2 layers, the network has 3"),
-        ({}, {}, Formats((8, 6, 6), (8, 8)), {}, "layer 0: a bias unit of rate 1 has the message 256, above"),
-        ({}, {}, Formats((7, 6, 6), (8, 13)), {}, r"weights\.2: fraction 13 is finer"),
+        ({"loss": "cross_entropy"}, "prediction", None, {}, "cross_entropy needs a softmax"),
+        ({"mechanism": "online"}, "prediction", None, {}, "needs ghosts that predict the layer above"),
+        ({}, "prediction", Formats((7, 6), (8, 8)), {}, "formats name 2 layers, the network has 3"),
         (
             {},
+            "prediction",
+            Formats((8, 6, 6), (8, 8)),
             {},
+            "layer 0: a bias unit of rate 1 has the message 256, above",
+        ),
+        ({}, "prediction", Formats((7, 6, 6), (8, 13)), {}, r"weights\.2: fraction 13 is finer"),
+        (
+            {},
+            "prediction",
             None,
             {"trace_bits": 4},
             "message_bits 8: a trace of 4 bits cannot hold half of the message 254",
         ),
     ],
 )
-def test_what_integers_cannot_learn(net, learning, formats, widths, said):
-    net, widths = network(**net), LoihiWidths(**widths)
+def test_what_integers_cannot_learn(net, rule, formats, widths, said):
+    net, widths = graph(**net), LoihiWidths(**widths)
     with pytest.raises(SpecError, match=said):
-        check_integer(net, IntegerLearning(**learning), formats or default_formats(net, widths), widths)
+        check_integer(net, RULES[rule], IntegerLearning(), formats or default_formats(net, widths), widths)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (Backprop(), "method 'backprop' does not learn in integers"),
+        (Ghost(rule=RULES["temporal"]._replace(name="mine")), "rule 'mine' is not compiled for integers"),
+        (Ghost(rule=RULES["temporal"]._replace(needs_push=False)), "rule 'temporal' is not compiled"),
+    ],
+)
+def test_rules_that_are_not_compiled_are_refused(method: Method, said, digits):
+    with pytest.raises(SpecError, match=said):
+        integer_rule(method)
+    with pytest.raises(SpecError, match=said):
+        IntegerLearner(given()[0], method, IntegerLearning(), digits)
 
 
 def test_a_gain_that_no_shift_has_is_refused(digits):
-    with pytest.raises(SpecError, match=r"network\.lam is 0\.1, and a chip shifts; use a power of two"):
-        train_integers(network((64, 12, 10), lam=0.1), IntegerLearning(epochs=0), digits)
-    net = network((64, 12, 10), lam=2.0**-30)
+    def learner(lam: float, **learning) -> IntegerLearner:
+        return IntegerLearner(*given((64, 12, 10), lam=lam), IntegerLearning(**learning), digits)
+
+    with pytest.raises(SpecError, match=r"method\.lam is 0\.1, and a chip shifts; use a power of two"):
+        learner(0.1, epochs=0)
     with pytest.raises(SpecError, match=r"an error of 1 falls to 2\^-30 .* use a lam of at least 0\.000488281"):
-        train_integers(net, IntegerLearning(epochs=1, eta_exponent=4), digits)
+        learner(2.0**-30, epochs=1, eta_exponent=4)
+    net = graph((64, 12, 10), lam=2.0**-30)
     with pytest.raises(SpecError, match=r"error: a shift by -?\d+ bits leaves nothing of an error"):
         error_shifts(net, IntegerLearning(eta_exponent=4), default_formats(net), DEFAULT, halvings=0)
 
 
-def test_a_configuration_means_integers_where_it_is_silent(digits):
-    """What it names stays; what it does not suits integers."""
-    run = parse(RunConfig, {"network": {"lam": 0.5}, "learning": {"eta": 0.03, "epochs": 7, "seed": 2}})
-    net, learning = integer_run(run, digits)
-    assert (net.lam, net.beta, net.loss, net.saturation) == (0.5, 1.0, "squared_error", 254 / 64)
-    assert (learning.eta_exponent, learning.epochs, learning.seed) == (-5, 7, 2)
-    net, learning = integer_run(RunConfig(), digits, LoihiWidths(message_bits=6))
-    assert (net.lam, net.saturation, learning.epochs) == (0.125, 62 / 16, 20)
-    hard, _ = integer_run(parse(RunConfig, {"network": {"activation": "hard_sigmoid"}}), digits)
-    assert (hard.r_max, hard.saturation) == (1.0, None)
+def test_physics_are_suited_where_they_can_be():
+    """Of the network and of a method that has them; a method without gains stays what it is."""
+    net, method = suited(Network(layers=(6, 5, 3)), Ghost(mechanism="online"), LoihiWidths(message_bits=6))
+    assert (net.loss, net.saturation) == ("squared_error", 62 / 16)
+    assert isinstance(method, Ghost)
+    assert (method.lam, method.beta, method.mechanism) == (0.125, 1.0, "online")
+    assert (method.schedule.t_free_steps, method.schedule.t_nudge_steps) == (24, 12)
+    assert suited(Network(layers=(6, 5, 3)), Backprop())[1] == Backprop()

@@ -8,7 +8,9 @@ import pytest
 from lavaghost.base.errors import SpecError
 from lavaghost.engines import Local
 from lavaghost.engines.stepped import Stepped
-from lavaghost.net.spec import Network
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.ghost.rules import RULES
+from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.integer_course import PRETRAINING, IntegerCourse, Lesson
@@ -21,31 +23,33 @@ from lavaghost.online.integers.update import (
     rule_of,
     updated,
 )
+from tests.networks import ghost_graph
 
 PHYSICS: Any = {"loss": "squared_error", "lam": 0.25, "beta": 1.0}
 
 
 def course_of(mechanism: Any = "duplicate", **learning: Any) -> IntegerCourse:
-    net = Network(layers=(6, 5, 4, 3), mechanism=mechanism, **PHYSICS)
-    settings: Any = {"rule": "temporal", "eta_exponent": -2, "pretrain_samples": 2, "seed": 5, "epochs": 4}
-    return IntegerCourse(net, IntegerLearning(**{**settings, **learning}), default_formats(net), DEFAULT, 3)
+    net = ghost_graph(layers=(6, 5, 4, 3), mechanism=mechanism, **PHYSICS)
+    settings: Any = {"eta_exponent": -2, "pretrain_samples": 2, "seed": 5, "epochs": 4}
+    plan = IntegerLearning(**{**settings, **learning})
+    return IntegerCourse(net, RULES["temporal"], plan, default_formats(net), DEFAULT, 3)
 
 
 @pytest.mark.parametrize("rounding", ["independent", "shared", "nearest"])
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
 def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, rounding):
     course = course_of(mechanism, rounding=rounding, halve_at=(0.3,))
-    net, formats, rule = course.network, course.formats, rule_of(course.learning, DEFAULT)
-    integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT), seed=5)
+    net, formats, rule = course.graph, course.formats, rule_of(course.learning, DEFAULT)
+    integers = CompiledNetwork(net, initial_integers(net, 1, formats, DEFAULT), seed=5)
     arith, engine, rng, moved = integers.arith, Stepped(net, integers.arith), np.random.default_rng(0), 0
     for trial in range(8):
         x, label = rng.random((1, 6)), int(rng.integers(3))
         before = integers.integers
-        old = {name: array.copy() for name, array in before.named().items()}
-        free, end = engine.ends(integers.params, x, np.eye(3)[[label]])
+        old = before.arrays
+        free, end = engine.ends(before, x, np.eye(3)[[label]])
         seen = engine.finished(x, free, end)
-        integers.learn(course.learning, arith.input(x), np.array([label]), *course.lesson(trial))
-        new = integers.integers.named()
+        integers.learn(course.rule, course.learning, arith.input(x), np.array([label]), *course.lesson(trial))
+        new = integers.integers.arrays
         sent = [arith.input(x), *(arith.message(r, k) for k, r in enumerate(engine.rates(end), start=1))]
         y = [course.signal(k, trial, seen.local(k)) for k in range(1, 4)]
         for k in range(1, 4):
@@ -109,6 +113,9 @@ def test_a_lesson_counts_samples_and_halvings():
 
 
 def test_what_integers_cannot_learn_is_refused():
-    net = Network(layers=(6, 5, 3))
+    net = ghost_graph(layers=(6, 5, 3))
     with pytest.raises(SpecError, match="softmax"):
-        IntegerCourse(net, IntegerLearning(), default_formats(net), DEFAULT, 3)
+        IntegerCourse(net, RULES["prediction"], IntegerLearning(), default_formats(net), DEFAULT, 3)
+    alone = Backprop().graph(Network(layers=(6, 5, 3), loss="squared_error"))
+    with pytest.raises(SpecError, match="feedback carries down, and this graph has none"):
+        IntegerCourse(alone, RULES["temporal"], IntegerLearning(), default_formats(alone), DEFAULT, 3)

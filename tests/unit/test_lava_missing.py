@@ -9,10 +9,11 @@ import pytest
 
 from lavaghost.base.errors import LavaError, MissingError
 from lavaghost.dynamics import initial_parameters
-from lavaghost.lava import available, evaluate, require_lava
-from lavaghost.net.spec import Network
+from lavaghost.lava import available, require_lava, run_lava
+from lavaghost.net.graph import feedforward
+from lavaghost.net.network import Network
 
-NET = Network(layers=(2, 3, 2))
+NET = feedforward(Network(layers=(2, 3, 2)))
 
 
 def says_what_to_do(error: Exception) -> bool:
@@ -39,10 +40,10 @@ def test_lava_is_not_installed(monkeypatch, missing):
     assert says_what_to_do(raised.value)
 
 
-def test_evaluate_says_so_too(monkeypatch):
+def test_a_run_says_so_too(monkeypatch):
     monkeypatch.setattr(available.sys, "version_info", (3, 13, 0, "final", 0))
     with pytest.raises(MissingError):
-        evaluate(NET, initial_parameters(NET, 0), np.zeros((1, 2)))
+        run_lava(NET, initial_parameters(NET, 0), np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("chosen", [None, "fork", "spawn"])

@@ -6,25 +6,28 @@ import numpy as np
 import pytest
 
 from lavaghost.base.errors import SpecError
-from lavaghost.dynamics import initial_parameters, network_step, start_trial, wire
+from lavaghost.dynamics import Parameters, initial_parameters, network_step, start_trial, wire
 from lavaghost.engines.stepped import Stepped
-from lavaghost.net.spec import Network, Schedule
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Schedule
 from lavaghost.numbers.bound import RoundingBound
+from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.settings import (
     default_formats,
 )
+from tests.networks import ghost_graph
 
 FORMATS = Formats((7, 6, 6, 10), (8, 8, 8))
 ARITH = Loihi(FORMATS)
 MECHANISMS = ("duplicate", "learned", "online")
 
 
-def network(layers=(6, 5, 3), **physics) -> Network:
+def network(layers=(6, 5, 3), **physics) -> Graph:
     values = {"loss": "squared_error", "lam": 0.25, "beta": 0.5, "schedule": Schedule(t_free_steps=20)}
-    return Network(layers=layers, **(values | physics))
+    return ghost_graph(layers=layers, **(values | physics))
 
 
 # ---- each word
@@ -126,6 +129,17 @@ def test_what_would_be_wrong_in_silence_is_refused(act, said):
     assert "\n" not in str(caught.value)
 
 
+def test_mantissas_are_taken_as_they_are():
+    """What a wiring of integers holds is what it holds of the numbers that they stand for."""
+    for mechanism in MECHANISMS:
+        net = network((6, 5, 4, 3), mechanism=mechanism, feedback="random")
+        integers = initial_integers(net, 4, default_formats(net), DEFAULT)
+        real = wire(net, Parameters.from_named(net, integers.real()), integers.arith)
+        for taken, made in zip(wire(net, integers, integers.arith)[1:], real[1:], strict=True):
+            for a, b in zip(taken, made, strict=True):
+                np.testing.assert_equal(a, b)
+
+
 def test_cross_entropy_cannot_be_nudged():
     net = network(loss="cross_entropy")
     params = initial_integers(net, 0, FORMATS_SMALL, DEFAULT)
@@ -152,9 +166,12 @@ def test_compiled_trials_equal_the_step_in_every_state(mechanism, feedback, laye
     net = network(layers, mechanism=mechanism, feedback=feedback)
     formats = default_formats(net)
     rng = np.random.default_rng(0)
-    params = initial_integers(net, 1, formats, DEFAULT)
-    params = params._replace(biases=tuple(rng.integers(-99, 99, b.shape) / 256 for b in params.biases))
-    integers = CompiledNetwork(net, formats, widths, params)
+    given = dict(initial_integers(net, 1, formats, widths).arrays)
+    given |= {
+        name: rng.integers(-99, 99, b.shape) * 16 for name, b in given.items() if name.startswith("biases")
+    }
+    params = Integers(given, formats, widths)
+    integers = CompiledNetwork(net, params)
     engine = Stepped(net, integers.arith)
     x, target = rng.random((4, 6)), np.eye(3)[[0, 1, 2, 0]]
     free, nudged = engine.ends(params, x, target)
@@ -178,7 +195,7 @@ def test_a_phase_that_ends_early_has_not_changed_anything(mechanism):
     for steps in (60, 120):
         net = network(mechanism=mechanism, schedule=Schedule(t_free_steps=steps, t_nudge_steps=5))
         formats = default_formats(net)
-        integers = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 1, formats, DEFAULT))
+        integers = CompiledNetwork(net, initial_integers(net, 1, formats, DEFAULT))
         computed = integers.trial(np.arange(6) * 20, ARITH.array([1.0, 0.0, 0.0]))
         found.append((computed, [a.tolist() for a in (*integers.states.u, *integers.states.v)]))
     assert found[0] == found[1]
@@ -199,7 +216,7 @@ def test_the_bound_says_something():
     """On a network of sensible size it is far below the largest rate, for weak feedback (measured: 0.34)."""
     net = network((64, 32, 10), saturation=254 / 64, lam=1 / 128)
     formats = default_formats(net)
-    params = initial_integers(net, 0, formats, DEFAULT)
+    params = Parameters.from_named(net, initial_integers(net, 0, formats, DEFAULT).real())
     x = np.random.default_rng(0).random((3, 64))
     bound = RoundingBound(Loihi(formats))
     *_, (_, last) = Stepped(net, bound).states(params, x)  # type: ignore[arg-type]

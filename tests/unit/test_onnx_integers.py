@@ -13,14 +13,14 @@ from lavaghost.exporters import base, find, sidecar
 from lavaghost.exporters.chain import chain
 from lavaghost.exporters.onnx.integers import (
     QuantizeOptions,
-    calibrate,
-    infer,
+    byte_logits,
+    byte_network,
+    byte_scales,
     input_range,
-    integers,
     largest_sum,
-    widths,
+    sums_note,
 )
-from lavaghost.exporters.onnx.qdq import layers as qdq_layers
+from lavaghost.exporters.onnx.qdq import scaled_layers
 from tests.unit.onnx_networks import PHYSICS, check, data, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")
@@ -28,8 +28,8 @@ pytest.importorskip("onnxruntime")
 
 def net_of(trained: Any, raw: np.ndarray, **options: Any) -> Any:
     net = chain(trained, "onnx-int")
-    settings = calibrate(net, raw * np.float32(trained.input_scale), QuantizeOptions(**options))
-    return integers(net, settings)
+    settings = byte_scales(net, raw * np.float32(trained.input_scale), QuantizeOptions(**options))
+    return byte_network(net, settings)
 
 
 def one_by_one(net: Any, sample: np.ndarray) -> list[int]:
@@ -51,7 +51,7 @@ def test_the_reference_is_the_plain_integer_pass(physics):
     assert net.zero > 0
     for w in net.weights:
         assert np.abs(w).max() == 127
-    found = infer(net, raw[:10])
+    found = byte_logits(net, raw[:10])
     assert found.tolist() == [one_by_one(net, sample) for sample in raw[:10]]
 
 
@@ -70,7 +70,7 @@ def test_rounded_weights_are_off_by_a_twelfth_of_a_unit_squared():
             net = net_of(trained, raw, weight_bits=weight_bits)
             unit = float(np.abs(w).max()) / (2 ** (weight_bits - 1) - 1)
             assert np.std(w - net.weights[0] * unit) == pytest.approx(unit / np.sqrt(12), rel=0.03)
-            squares[i] += np.mean((infer(net, raw) * net.units[-1] - exact) ** 2) / unit**2
+            squares[i] += np.mean((byte_logits(net, raw) * net.units[-1] - exact) ** 2) / unit**2
     # measured within 7 %
     np.testing.assert_allclose(np.sqrt(squares), np.sqrt(squares.mean()), rtol=0.15)
 
@@ -135,7 +135,7 @@ def test_a_sum_that_is_one_too_large_is_seen(tmp_path, layer):
 def test_what_32_bits_cannot_hold_is_refused(tmp_path):
     trained = trained_network(layers=(70_000, 2, 2))
     weights = (np.ones((2, 70_000), np.float32), trained.params.weights[1])
-    trained = replace(trained, params=trained.params._replace(weights=weights))
+    trained = replace(trained, tensors=trained.params._replace(weights=weights))
     raw = samples(trained, 4)
     with pytest.raises(ExportError, match=r"layer 1: its sums reach 22\d{8}, and 32 bits hold .*weight_bits"):
         exported(tmp_path, "onnx-int", trained, raw)
@@ -147,11 +147,11 @@ def test_sums_that_float32_does_not_hold_are_reported():
     """A runtime that adds up in float32 is off from 2^24 on (measured: OpenVINO, by 8 in 2^25.7)."""
     trained = trained_network(layers=(1500, 4, 2))
     weights = (np.ones((4, 1500), np.float32), trained.params.weights[1])
-    trained = replace(trained, params=trained.params._replace(weights=weights))
+    trained = replace(trained, tensors=trained.params._replace(weights=weights))
     raw = samples(trained)
     assert 255 * 127 * 1500 > 2**24 > 255 * 31 * 1500
-    assert "below 2^26 for any input, more than float32 holds" in widths(net_of(trained, raw))
-    assert widths(net_of(trained, raw, weight_bits=6)) == "sums below 2^24 for any input"
+    assert "below 2^26 for any input, more than float32 holds" in sums_note(net_of(trained, raw))
+    assert sums_note(net_of(trained, raw, weight_bits=6)) == "sums below 2^24 for any input"
     net = net_of(trained, raw, weight_bits=6)
     # the bound is reached where every input is at its top
     top = net.weights[0] @ np.full(1500, 255) + net.biases[0]
@@ -193,6 +193,6 @@ def test_the_qdq_tolerance_sees_what_is_no_rounding(tmp_path):
     assert np.median(expected.tolerance) < unit
     assert expected.tolerance.min() < 2e-4
     # the constants are integers
-    for layer in qdq_layers(chain(trained, "onnx-qdq"), settings):
+    for layer in scaled_layers(chain(trained, "onnx-qdq"), settings):
         np.testing.assert_array_equal(layer.weights, np.rint(layer.weights))
         assert np.abs(layer.weights).max() == 127

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.base.errors import ExportError
 from lavaghost.exporters import base, find
-from lavaghost.exporters.onnx.settle import graph
+from lavaghost.exporters.onnx.settle import settle_graph
 from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
 from lavaghost.model.model import Model
 from tests.unit.onnx_networks import PHYSICS, check, exported, samples, trained_network
@@ -20,7 +20,7 @@ ort = pytest.importorskip("onnxruntime")
 
 def run(trained: Model, steps: int, raw: np.ndarray) -> np.ndarray:
     session = ort.InferenceSession(
-        graph(trained, steps).SerializeToString(), providers=["CPUExecutionProvider"]
+        settle_graph(trained, steps).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     return session.run(["logits"], {"input": raw})[0]
 
@@ -48,7 +48,7 @@ def test_a_signal_takes_a_step_for_each_layer(layers):
         alike = bool(np.all(logits == logits[:1]))
         assert alike == (steps <= depth)
     # in the first step after the reset the output sees its bias alone
-    tau = trained.network.schedule.tau_steps
+    tau = trained.graph.schedule.tau_steps
     first = np.broadcast_to(trained.params.biases[-1] / np.float32(tau), (len(raw), layers[-1]))
     np.testing.assert_allclose(run(trained, 2, raw), first, rtol=1e-6)
 
@@ -89,7 +89,7 @@ def test_the_tolerance_covers_float32_and_no_more():
     assert np.all(off <= expected.tolerance)
     assert off.max() > expected.tolerance.max() / 300
     # one membrane time constant that is off by a hundredth is seen
-    model = graph(trained, 20)
+    model = settle_graph(trained, 20)
     gains = next(tensor for tensor in model.graph.initializer if tensor.name == "gains")
     changed = numpy_helper.to_array(gains) * np.float32(1.01)
     gains.CopyFrom(numpy_helper.from_array(changed, "gains"))
@@ -178,7 +178,7 @@ def own_tensor(model: onnx.ModelProto) -> None:
 )
 def test_a_scan_that_is_not_plain_is_refused(tmp_path, change, said):
     trained = trained_network()
-    model = graph(trained, 5)
+    model = settle_graph(trained, 5)
     change(model)
     file: Path = tmp_path / "m.onnx"
     file.write_bytes(model.SerializeToString())

@@ -7,12 +7,12 @@ import pytest
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from lavaghost.hardware.catalogue import load
+from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.draw import picture
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.report import make
-from lavaghost.net.spec import Network
 from lavaghost.run.plots import curves, learning_curves, record
+from tests.networks import ghost_graph
 
 
 def history(accuracies, cosine=0.999, residual=1e-7, layers=2):
@@ -121,7 +121,7 @@ def test_a_record_shows_zeros_and_ends_with_the_final_weights():
 @pytest.mark.parametrize("layers", [(64, 128, 10), (784, 1000, 1000, 10), (784, 4000, 10)])
 @pytest.mark.parametrize("chip", ["loihi1", "loihi2_oheo_gulch"])
 def test_the_cores_in_use_fill_the_picture(layers, chip):
-    report = make(Network(layers=layers), load(chip), "inference", Plan())
+    report = make(ghost_graph(layers=layers), load_chip(chip), "inference", Plan())
     used = len(report.mapping.cores)
     figure = picture(report)
     panel = figure.axes[0]

@@ -12,17 +12,19 @@ from lavaghost.base.errors import SpecError
 from lavaghost.base.spec import parse
 from lavaghost.cli import quantize as commands
 from lavaghost.datasets import load
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning
 from lavaghost.numbers.widths import LoihiWidths
-from lavaghost.run.config import RunConfig
+from lavaghost.online.integers.settings import IntegerLearning
 from lavaghost.run.plots import against_bits
+from lavaghost.run.spec import RunSpec
 from lavaghost.studies.precision import (
     COLUMNS,
     MORE_BITS,
     Point,
     Study,
-    learn,
+    learned_point,
     limited,
     points,
     raise_alone,
@@ -31,9 +33,10 @@ from lavaghost.studies.precision import (
     smallest,
     write_table,
 )
-from lavaghost.train.loop import train
+from lavaghost.train.float_learner import FloatLearner
+from lavaghost.train.loop import run as run_loop
 
-RUN = RunConfig(hidden=(32,), learning=Learning(epochs=1))
+RUN = RunSpec(hidden=(32,), learning=IntegerLearning(epochs=1))
 
 
 def test_a_grid_is_every_combination():
@@ -91,7 +94,7 @@ def test_threads_give_the_rows_of_one():
 
 
 def test_an_interrupted_study_stops_its_runs():
-    run = RUN.model_copy(update={"learning": Learning(epochs=10_000)})
+    run = RUN.model_copy(update={"learning": IntegerLearning(epochs=10_000)})
 
     def interrupt(_done, _total):
         raise KeyboardInterrupt
@@ -101,7 +104,7 @@ def test_an_interrupted_study_stops_its_runs():
     stop = Event()
     stop.set()
     with pytest.raises(CancelledError):
-        learn(run, load("digits"), points(Study())[0], stop)
+        learned_point(run, load("digits"), points(Study())[0], stop)
 
 
 def test_the_smallest_that_still_learns():
@@ -156,7 +159,7 @@ def test_each_width_is_raised_alone_where_it_can_be():
 
 def test_what_is_raised_is_what_runs():
     """Weights of two bits limit a run that learns well with four."""
-    run = RUN.model_copy(update={"learning": Learning(epochs=2)})
+    run = RUN.model_copy(update={"learning": IntegerLearning(epochs=2)})
     study = Study(weight_bits=(3,), seeds=2)
     rows = run_study(run, "digits", study)
     beside = raise_alone(run, "digits", study, rows)
@@ -171,40 +174,59 @@ def test_what_is_raised_is_what_runs():
     assert [r["accuracy"] for r in beside if r["weight_bits"] == 5] == [r["accuracy"] for r in again]
 
 
+def test_a_study_learns_in_integers_of_widths_of_its_own():
+    for values, said in (
+        ({"learning": {"epochs": 1}}, "learns with arithmetic loihi and engine stepped"),
+        ({"learning": {"arithmetic": "loihi", "engine": "lava"}}, "engine stepped"),
+        (
+            {"learning": {"arithmetic": "loihi"}, "hardware": "loihi1"},
+            "hardware is loihi1, and .* leave it out",
+        ),
+    ):
+        with pytest.raises(SpecError, match=said):
+            run_study(parse(RunSpec, values), "digits", Study())
+
+
 def test_every_row_has_its_seconds(tmp_path):
     """Of a run that learns, and of a saved network that is only measured."""
-    trained = train(RUN.network_for(64, 10), RUN.learning, data := load("digits"), diagnostics=False)
-    saved = Model(
-        RUN.network_for(64, 10),
-        RUN.learning,
-        trained.params.astype("float32"),
-        data.scale,
-        tuple(range(10)),
-        "digits",
-    )
-    for subject in (RUN, saved):
+    data, network, learning = load("digits"), RUN.network_for(64, 10), Learning(epochs=1)
+    methods = (RUN.method, Backprop())
+    saved = [
+        Model(
+            network,
+            method,
+            learning,
+            run_loop(FloatLearner(network, method, learning, data, diagnostics=False)).params,
+            data.scale,
+            tuple(range(10)),
+            "digits",
+        )
+        for method in methods
+    ]
+    for subject in (RUN, *saved):
         rows = run_study(subject, "digits", Study(weight_bits=(4, 8)))
         with write_table(limited(rows), tmp_path / "t.csv").open() as file:
             table = list(csv.DictReader(file))
         assert all(float(r["seconds"]) > 0 for r in table)
         assert all(r["limited_by"] for r in table)
+        assert all(len(r["cosines"].split()) == 2 for r in table)
 
 
 def test_the_command(tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text("dataset: digits\nhidden: [8]\nlearning: {epochs: 1}\n")
     arguments = [str(config), "--weight-bits", "4,8", "--jobs", "1", "--out", str(tmp_path / "out")]
-    commands.precision.main([*arguments, "--json"], standalone_mode=False)
+    commands.precision_command.main([*arguments, "--json"], standalone_mode=False)
     values = json.loads(capsys.readouterr().out)
     assert [r["weight_bits"] for r in values["rows"]] == [4, 8]
     assert values["rows"][0]["limited_by"] in ("weight_bits", "none of weight_bits")
     assert values["smallest"] in values["rows"]
     assert (tmp_path / "out" / "precision.csv").exists()
     assert (tmp_path / "out" / "precision.png").exists()
-    commands.precision.main([*arguments, "--no-raise"], standalone_mode=False)
+    commands.precision_command.main([*arguments, "--no-raise"], standalone_mode=False)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "limited by" in shown.err
     assert "each width raised alone" not in shown.err
     with pytest.raises(click.BadParameter, match="list of bits"):
-        commands.precision.main([str(config), "--weight-bits", "x"], standalone_mode=False)
+        commands.precision_command.main([str(config), "--weight-bits", "x"], standalone_mode=False)

@@ -6,21 +6,21 @@ from itertools import repeat
 import numpy as np
 import pytest
 
-from lavaghost.base.spec import parse
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters.chain import Chain
 from lavaghost.exporters.spiking.neurons import (
     FormatLimits,
     InputCode,
     Spiking,
-    calibrate,
     input_levels,
     magnitude,
     regular_spikes,
     simulate,
-    spiking,
+    spike_scales,
+    spiking_integers,
 )
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import feedforward
+from lavaghost.net.network import Network
 
 LIMITS = FormatLimits(weight=127, bias=4095, threshold=1 << 17, drive=1 << 17)
 LAYERS = (6, 8, 7, 3)
@@ -36,12 +36,12 @@ def rates(drives: np.ndarray, steps: int, reset) -> np.ndarray:
 
 
 def converted(code: InputCode = "current", seed: int = 1):
-    params = initial_parameters(parse(Network, {"layers": LAYERS}), seed)
+    params = initial_parameters(feedforward(Network(layers=LAYERS)), seed)
     # biases start at zero, which would leave them untested
     biases = tuple(np.linspace(-0.3, 0.4, len(b)).astype(np.float32) for b in params.biases)
     params = Chain(1 / 16, params.weights, biases, math.inf)
     x = np.random.default_rng(seed).integers(0, 17, (50, LAYERS[0])).astype(np.float32) / 16
-    scales = calibrate(params, x, 99.9, LIMITS, input_levels(x, 1 / 16, 8), code)
+    scales = spike_scales(params, x, 99.9, LIMITS, input_levels(x, 1 / 16, 8), code)
     return params, x, scales
 
 
@@ -114,7 +114,7 @@ def test_regular_spikes_are_as_many_as_the_sample_and_evenly_spread(top):
 @pytest.mark.parametrize("code", ["current", "spikes"])
 def test_integers_equal_the_naive_loop(reset, delayed, code):
     params, x, scales = converted(code)
-    net, held = spiking(params, scales), np.rint(x[:6] / scales.input)
+    net, held = spiking_integers(params, scales), np.rint(x[:6] / scales.input)
     steps = 20
     inputs = list(regular_spikes(held, scales.top, steps)) if code == "spikes" else [held] * steps
     found = simulate(net, inputs, reset, delayed=delayed)
@@ -137,7 +137,7 @@ def test_the_voltage_is_held_within_its_limit():
 @pytest.mark.parametrize("code", ["current", "spikes"])
 def test_integers_are_the_network_within_half_a_unit(code):
     params, _, scales = converted(code)
-    net = spiking(params, scales)
+    net = spiking_integers(params, scales)
     arriving = scales.input * (scales.top if code == "spikes" else 1)
     for k, unit in enumerate(scales.units):
         np.testing.assert_allclose(
@@ -156,15 +156,15 @@ def test_integers_are_the_network_within_half_a_unit(code):
 def test_a_tighter_limit_makes_every_unit_coarser_and_is_kept():
     params, x, scales = converted()
     tight = FormatLimits(weight=127, bias=20, threshold=300, drive=1 << 17)
-    found = calibrate(params, x, 99.9, tight, input_levels(x, 1 / 16, 8), "current")
+    found = spike_scales(params, x, 99.9, tight, input_levels(x, 1 / 16, 8), "current")
     assert all(new >= old for new, old in zip(found.units, scales.units, strict=True))
     assert max(found.thresholds) <= 300
-    assert max(np.abs(b).max() for b in spiking(params, found).biases) <= 20
+    assert max(np.abs(b).max() for b in spiking_integers(params, found).biases) <= 20
 
 
 def test_a_deep_network_converges_to_its_static_integers_as_one_over_the_number_of_steps():
     params, x, scales = converted()
-    net, held = spiking(params, scales), np.rint(x / scales.input)
+    net, held = spiking_integers(params, scales), np.rint(x / scales.input)
     rate = held
     for w, b, theta in zip(net.weights, net.biases, net.thresholds, strict=False):
         rate = np.clip((rate @ w.T + b) / theta, 0, 1)
@@ -177,7 +177,7 @@ def test_a_deep_network_converges_to_its_static_integers_as_one_over_the_number_
 
 def test_magnitude_bounds_what_the_simulation_reaches():
     params, x, scales = converted()
-    net, held = spiking(params, scales), np.rint(x / scales.input)
+    net, held = spiking_integers(params, scales), np.rint(x / scales.input)
     found = simulate(net, repeat(held, 32))
     assert found.largest <= magnitude(net, held, 32)
 

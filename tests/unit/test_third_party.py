@@ -14,8 +14,10 @@ import pytest
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import available
 from lavaghost.exporters.floats import float_expected
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
+from lavaghost.net.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
@@ -52,9 +54,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Network(layers=(6, 5, 4, 3), saturation=1.5)
-    params = initial_parameters(network, 0)
+    params = initial_parameters(Ghost().graph(network), 0)
     biases = tuple(b + np.float32(0.1) for b in params.biases)
-    trained = Model(network, Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some")
+    trained = Model(network, Ghost(), Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some")
     return trained.save(tmp_path_factory.mktemp("model"))
 
 

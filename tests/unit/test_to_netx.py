@@ -40,7 +40,7 @@ def test_the_file_has_the_layout_that_netx_reads(kind, tmp_path):
 def test_a_cuba_file_holds_the_integers_of_the_reference(tmp_path):
     trained = spiking_network()
     path, report = exported(tmp_path, "netx-cuba", trained, steps=20)
-    net = spiking_files.network(chain(trained, "netx-cuba"), report.settings)
+    net = spiking_files.spiking_network(chain(trained, "netx-cuba"), report.settings)
     tree = hdf5_tree(path)
     for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         assert np.array_equal(tree[f"layer/{k}/weight"], w)
@@ -55,7 +55,7 @@ def test_a_cuba_file_holds_the_integers_of_the_reference(tmp_path):
 def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_path):
     trained = spiking_network((12, 10, 4))
     path, report = exported(tmp_path, "netx-sdnn", trained)
-    net = sigma_delta.network(chain(trained, "netx-sdnn"), report.settings)
+    net = sigma_delta.delta_network(chain(trained, "netx-sdnn"), report.settings)
     raw = raw_digits(trained)
     tree = hdf5_tree(path)
     w1, b1, w2 = (tree[f"layer/{name}"] for name in ("1/weight", "1/bias", "2/weight"))
@@ -78,7 +78,7 @@ def test_a_sigma_delta_file_holds_the_integers_and_carries_the_output_bias(tmp_p
 def test_messages_of_deeper_networks_lose_what_the_shift_drops(tmp_path):
     trained = spiking_network()
     report = exported(tmp_path, "netx-sdnn", trained)[1]
-    net = sigma_delta.network(chain(trained, "netx-sdnn"), report.settings)
+    net = sigma_delta.delta_network(chain(trained, "netx-sdnn"), report.settings)
     raw = raw_digits(trained).astype(int)
     moved = find("netx-sdnn").expected(trained, report.settings, raw.astype(np.float32))
     assert not moved.independent
@@ -147,5 +147,5 @@ def test_lava_computes_the_same_integers(kind, tmp_path):
     wrong = trained.params.weights[0].copy()
     wrong[0] += np.abs(wrong).max() / 63
     params = trained.params._replace(weights=(wrong, *trained.params.weights[1:]))
-    other = find(kind).expected(replace(trained, params=params), case.settings, raw)
+    other = find(kind).expected(replace(trained, tensors=params), case.settings, raw)
     assert not np.array_equal(other.logits, case.expected.logits)

@@ -37,7 +37,7 @@ def test_the_graph_is_that_of_the_network(kind, tmp_path):
 def test_numbers_are_the_integers_times_a_power_of_two(kind, tmp_path):
     trained = spiking_network()
     path, report = exported(tmp_path, kind, trained)
-    net = spiking_files.network(chain(trained, kind), report.settings)
+    net = spiking_files.spiking_network(chain(trained, kind), report.settings)
     tree = hdf5_tree(path)
     for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         found = tree[f"node/nodes/fc{k}/weight"]

@@ -31,7 +31,7 @@ def written(tmp_path_factory):
 
 def test_groups_hold_the_integers_of_the_reference(written):
     trained, tree, report = written
-    net = spiking_files.network(chain(trained, "sanafe"), report.settings)
+    net = spiking_files.spiking_network(chain(trained, "sanafe"), report.settings)
     groups = {group["name"]: group for group in tree["network"]["groups"]}
     assert tuple(groups) == NAMES
     for name, biases, theta in zip(NAMES[1:], net.biases, (*net.thresholds, None), strict=True):
@@ -47,7 +47,7 @@ def test_groups_hold_the_integers_of_the_reference(written):
 
 def test_weights_come_source_by_source(written):
     trained, tree, report = written
-    net = spiking_files.network(chain(trained, "sanafe"), report.settings)
+    net = spiking_files.spiking_network(chain(trained, "sanafe"), report.settings)
     edges = tree["network"]["edges"]
     assert [next(iter(edge)) for edge in edges] == [f"{a} -> {b}" for a, b in pairwise(NAMES)]
     for edge, w in zip(edges, net.weights, strict=True):
@@ -98,7 +98,7 @@ def test_the_reference_counts_the_step_that_each_layer_takes(written):
     trained, _, report = written
     raw = raw_digits(trained)
     found = find("sanafe").expected(trained, report.settings, raw)
-    at_once = spiking_files.run(chain(trained, "sanafe"), report.settings, raw)
+    at_once = spiking_files.spiking_run(chain(trained, "sanafe"), report.settings, raw)
     assert found.exact
     # biases fill the layers before the sample arrives, so it is another answer
     assert not np.array_equal(found.logits, at_once.sums)

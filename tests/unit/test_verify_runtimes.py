@@ -15,7 +15,7 @@ import pytest
 from lavaghost.base.errors import ExportError, MissingError
 from lavaghost.base.spec import parse
 from lavaghost.exporters import find
-from lavaghost.net.spec import Network
+from lavaghost.net.network import Network
 from lavaghost.verify import RUNTIMES, Runtime, runtimes
 
 NETWORK = parse(Network, {"layers": (4, 3, 2)})

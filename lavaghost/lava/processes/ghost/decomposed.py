@@ -28,13 +28,14 @@ from lava.utils.weightutils import SignMode
 from lavaghost.dynamics import wire
 from lavaghost.lava.dense import Numbers
 from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, split_step
+from lavaghost.lava.late import late
 from lavaghost.lava.phases import Clock
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,
     HiddenCell,
-    ReplicatingGhostCell,
     OutputCell,
     RecordSlot,
+    ReplicatingGhostCell,
 )
 from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork
 from lavaghost.lava.processes.io.sources import TeachingSource
@@ -236,4 +237,4 @@ def _define(process: type[GhostNetwork]) -> type[Any]:
 
 
 # Lava looks for models among a module's names
-globals().update({model.__name__: model for cls in CLASSES.values() for model in [_define(cls)]})
+__getattr__ = late(globals(), lambda: map(_define, CLASSES.values()))

@@ -19,6 +19,7 @@ from lavaghost.dynamics import Parameters, State, Wiring, network_step, start_tr
 from lavaghost.dynamics.neuron import rate
 from lavaghost.engines import Trial
 from lavaghost.engines.stepped import Stepped
+from lavaghost.lava.late import late
 from lavaghost.lava.phases import Clock, TrialPhase
 from lavaghost.lava.processes.ghost.ghost_network import (
     CLASSES,
@@ -144,6 +145,4 @@ def _define(process: type[GhostNetwork], hidden: int, has: Has) -> type[Any]:
 
 
 # Lava looks for models among a module's names
-globals().update(
-    {model.__name__: model for key, process in CLASSES.items() for model in [_define(process, *key)]}
-)
+__getattr__ = late(globals(), lambda: (_define(process, *key) for key, process in CLASSES.items()))

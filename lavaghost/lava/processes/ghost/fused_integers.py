@@ -11,6 +11,7 @@ import numpy as np
 
 from lavaghost.dynamics.neuron import rate
 from lavaghost.lava.both import STATE, both
+from lavaghost.lava.late import late
 from lavaghost.lava.phases import Clock, TrialPhase
 from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork, Has, var_names
 from lavaghost.lava.processes.ghost.senses import Seeing
@@ -121,6 +122,4 @@ def _define(process: type[GhostNetwork], hidden: int, has: Has) -> type[Any]:
 
 
 # Lava looks for models among a module's names
-globals().update(
-    {model.__name__: model for key, process in CLASSES.items() for model in [_define(process, *key)]}
-)
+__getattr__ = late(globals(), lambda: (_define(process, *key) for key, process in CLASSES.items()))

@@ -38,10 +38,10 @@ PIPE = 64
 
 
 class GhostNetwork(AbstractProcess):
-    """A network of L weight layers, with the feedback and the ghosts that its graph has. Vars are numbered from layer 1.
+    """A network of L weight layers, with the feedback and the ghosts that its graph has.
 
-    `numbers` are real, or the `Integers` of a chip. In integers, messages are graded spikes, and y_in and r_out are
-    states, full-resolution membranes of the output.
+    Vars are numbered from layer 1. `numbers` are real, or the `Integers` of a chip. In integers, messages are graded
+    spikes, and y_in and r_out are states, full-resolution membranes of the output.
 
     Without a `course` its trials are free phases of `t_free_steps`. With one, a nudged phase of `t_nudge_steps`
     follows, and at its end the network learns. `first` is the number of its first trial in the course.

@@ -11,6 +11,7 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort, PyRefPort
 from lava.magma.core.model.py.type import LavaPyType
 
 from lavaghost.lava.both import both
+from lavaghost.lava.late import late
 from lavaghost.lava.phases import Clock
 from lavaghost.lava.processes.reader.parameter_reader import CLASSES, ParameterReader
 
@@ -52,4 +53,4 @@ def _define(process: type[ParameterReader], count: int) -> list[type[Any]]:
 
 
 # Lava looks for models among a module's names
-globals().update({model.__name__: model for n, cls in CLASSES.items() for model in _define(cls, n)})
+__getattr__ = late(globals(), lambda: (model for n, cls in CLASSES.items() for model in _define(cls, n)))
