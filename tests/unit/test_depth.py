@@ -125,6 +125,7 @@ def test_a_deep_update_has_the_length_of_the_gradient_and_not_only_its_direction
 @pytest.mark.parametrize("hidden", [31, 62])
 def test_deep_networks_learn_at_the_defaults(hidden):
     spec = resolved({"hidden": [64] * hidden, "learning": {"epochs": 2}})
+    assert isinstance(spec.learning, Learning)
     assert (spec.method.lam, spec.learning.eta) == (0.03, usual_eta(hidden + 1))
     history = trained(spec.network_for(64, 10), spec.method, spec.learning).history
     for row in history:
@@ -134,7 +135,9 @@ def test_deep_networks_learn_at_the_defaults(hidden):
 
 def test_the_step_of_a_deep_network_is_smaller_unless_it_is_named():
     assert [usual_eta(depth) for depth in (2, 7, 8, 32)] == [0.1, 0.1, 0.01, 0.003]
-    assert resolved({"hidden": [8] * 31, "learning": {"eta": 0.2}}).learning.eta == 0.2
+    named_one = resolved({"hidden": [8] * 31, "learning": {"eta": 0.2}}).learning
+    assert isinstance(named_one, Learning)
+    assert named_one.eta == 0.2
     with pytest.warns(LavaGhostWarning, match=r"eta 0\.1 is large for 32 layers.*0\.003 holds"):
         check_depth(deep(31), Ghost(), Learning())
 
@@ -195,10 +198,10 @@ def test_what_steps_in_time_refuses_depth_with_values_that_work(engine, hidden):
 
 def test_phases_that_no_signal_passes_are_refused_and_short_ones_are_said():
     learning = Learning(engine="stepped", eta=0.01)
-    with pytest.raises(
-        SpecError,
-        match=r"method\.schedule\.t_free_steps 9: .*9 steps.*; method\.schedule\.t_nudge_steps 8: an error needs 9",
-    ):
+    wanted = (
+        r"method\.schedule\.t_free_steps 9: .*9 steps.*; method\.schedule\.t_nudge_steps 8: an error needs 9"
+    )
+    with pytest.raises(SpecError, match=wanted):
         check_depth(deep(8, schedule=Schedule(t_free_steps=9, t_nudge_steps=8)), Ghost(), learning)
     with pytest.warns(LavaGhostWarning, match=r"9 layers .* do not settle \(t_nudge_steps 12: 7% of the way\)"):
         check_depth(deep(8, schedule=Schedule(t_nudge_steps=12)), Ghost(), learning)
@@ -241,8 +244,8 @@ def test_integers_refuse_an_error_below_their_unit_with_a_lam_that_works():
 
 
 def test_arrays_are_named_by_ranges():
-    names = [f"weights.{k}" for k in (1, 2, 3, 5)] + ["biases.4"]
-    assert named(names) == "weights.1-3,5, biases.4"
+    names = [f"weights.{k}" for k in (1, 2, 3, 5)] + ["biases.4", "own", "other"]
+    assert named(names) == "weights.1-3,5, biases.4, own, other"
 
 
 def test_divergence_names_the_step_where_the_step_is_the_cause():
@@ -252,7 +255,7 @@ def test_divergence_names_the_step_where_the_step_is_the_cause():
     with pytest.raises(
         DivergedError, match=r"in epoch 1: weights\.1 not finite; lower learning\.eta \(0\.1\)"
     ) as e:
-        check_finite(graph, params, "epoch 1", Learning())
+        check_finite(graph, params, {}, "epoch 1", Ghost(), Learning(), {})
     assert "lam" not in str(e.value)
 
 
@@ -261,13 +264,17 @@ def test_divergence_names_the_loop_where_it_is_open():
     kind = {"layers": (4, 3, 3, 2), "lam": 0.08}
     online = ghost_graph(mechanism="online", **kind)
     assert "gain of 4 in layer 2; lower method.lam (0.08) below 0.02" in advice(
-        online, ["weights.1"], Learning(), row
+        online, ["weights.1"], Ghost(), Learning(), row
     )
     for mechanism in ("duplicate", "learned"):
-        assert "lam" not in advice(ghost_graph(mechanism=mechanism, **kind), ["weights.1"], Learning(), row)
+        graph = ghost_graph(mechanism=mechanism, **kind)
+        assert "lam" not in advice(graph, ["weights.1"], Ghost(), Learning(), row)
 
 
 def test_divergence_in_pretraining_names_the_ghosts_steps():
     method = Ghost(mechanism="learned", plasticity=GhostSteps(mu=60.0, mu_inhibition=50.0))
-    with pytest.raises(DivergedError, match=r"pre-training: ghost_.*lower the ghosts' steps, .*mu \(60\)"):
+    with pytest.raises(
+        DivergedError,
+        match=r"pre-training: ghost_.*lower the ghosts' steps, .*mu \(60\) and mu_inhibition \(50\)",
+    ):
         trained(Network(layers=(64, 20, 10)), method, Learning())
