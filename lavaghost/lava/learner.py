@@ -159,7 +159,7 @@ class LavaLearner:
 
     def _measured(self, params: Parameters, learning: Any, epoch: int) -> dict[str, Any]:
         when = f"epoch {epoch}" if epoch else "pre-training"
-        check_finite(self.graph, params, when, learning, self._last)
+        check_finite(self.graph, params, {}, when, self.method, learning, self._last)
         with suited_threads(self.graph, 1):
             found: dict[str, Any] = {"accuracy": self._accuracy(params)}
             if self.diagnostics:
