@@ -13,7 +13,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
-from lavaghost.train.float_learner import FloatLearner, accuracy
+from lavaghost.training.float_learner import FloatLearner, accuracy
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -31,7 +31,7 @@ class Side(Protocol):
 
 
 class Ours:
-    """Epochs of `lavaghost.train.float_learner`, without diagnostics and checkpoints; `rule` is the ghosts'."""
+    """Epochs of `lavaghost.training.float_learner`, without diagnostics and checkpoints; `rule` is the ghosts'."""
 
     def __init__(
         self, layers: tuple[int, ...], data: Dataset, rule: str = "prediction", **learning: Any
