@@ -7,8 +7,11 @@ import argparse
 
 from benchmarks.tables import Table
 from lavaghost.datasets import load_digits
-from lavaghost.net.spec import Learning, Network, usual_eta
-from lavaghost.train.loop import train
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.net.network import Network
+from lavaghost.train.float_learner import FloatLearner
+from lavaghost.train.loop import run
 
 CASES = ((8, 0.3), (16, 0.3), (32, 0.3), (31, 0.03), (62, 0.03))
 """Hidden layers of 64, and lam."""
@@ -18,9 +21,9 @@ def rows(epochs: int, seed: int) -> list[list[str]]:
     """One row per case: cosines of layer 1, of the worst layer, and accuracy."""
     data, found = load_digits(), []
     for hidden, lam in CASES:
-        network = Network(layers=(data.n_inputs, *[64] * hidden, data.n_classes), lam=lam)
-        learning = Learning(rule="prediction", epochs=epochs, seed=seed, eta=usual_eta(network.depth))
-        history = train(network, learning, data).history
+        network = Network(layers=(data.n_inputs, *[64] * hidden, data.n_classes))
+        learning = Learning(epochs=epochs, seed=seed, eta=usual_eta(network.depth))
+        history = run(FloatLearner(network, Ghost(lam=lam, rule="prediction"), learning, data)).history
         cells = [f"{hidden}", f"{lam:g}", f"{learning.eta:g}"]
         for row in (history[0], history[-1]):
             worst = min(row["cosines"])

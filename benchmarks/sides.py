@@ -9,12 +9,17 @@ import statistics
 import time
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
-from lavaghost.methods.methods import make_method
+from lavaghost.methods.base import Batch, Method, Moment
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.spec import Learning, Network
-from lavaghost.train.loop import accuracy, shuffled
+from lavaghost.net.network import Network
+from lavaghost.train.float_learner import accuracy
+from lavaghost.train.order import shuffled
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -32,28 +37,31 @@ class Side(Protocol):
 
 
 class Ours:
-    """The loop of `lavaghost.train.loop.train`, without its diagnostics and checkpoints."""
+    """The steps of `train.float_learner`, without diagnostics and checkpoints."""
 
-    def __init__(self, layers: tuple[int, ...], data: Dataset, **learning: Any) -> None:
-        self.network = Network(layers=layers)
-        self.learning = Learning(batch_size=BATCH, eta=ETA, momentum=MOMENTUM, weight_decay=0.0, **learning)
+    def __init__(self, layers: tuple[int, ...], data: Dataset, method: Method | None = None) -> None:
+        self.method = method or Ghost()
+        self.graph = self.method.graph(Network(layers=layers))
+        self.learning = Learning(batch_size=BATCH, eta=ETA, momentum=MOMENTUM, weight_decay=0.0)
         self.data, self.epochs = data, 0
-        self.params = initial_parameters(self.network, self.learning.seed)
-        self.method = make_method(self.network, self.learning)
-        self.optimiser = Momentum(self.params, MOMENTUM, 0.0)
+        self.params = initial_parameters(self.graph, self.learning.seed)
+        self.work = self.method.prepare(self.graph, self.learning)
+        self.state = self.method.init(self.graph, self.params, np.random.default_rng(0))
+        self.optimiser = Momentum(self.graph, self.params, MOMENTUM, 0.0)
 
     def epoch(self) -> float:
         """See `Side`."""
         start = time.perf_counter()
-        for x, target in shuffled(self.data, BATCH, self.learning.seed, self.epochs):
-            self.optimiser.apply(self.params, self.method.factors(self.params, x, target), ETA)
-            self.method.after_step(self.params, self.optimiser, ETA)
+        for i, (x, target) in enumerate(shuffled(self.data, BATCH, self.learning.seed, self.epochs)):
+            batch = Batch(x, target, Moment(self.learning.seed, self.epochs, i))
+            changes, self.state = self.method.update(self.work, self.params, self.state, batch)
+            self.optimiser.apply(self.params, changes, ETA)
         self.epochs += 1
         return time.perf_counter() - start
 
     def accuracy(self) -> float:
         """See `Side`."""
-        return accuracy(self.network, self.learning, self.params, self.data.x_test, self.data.y_test)
+        return accuracy(self.graph, self.params, self.data.x_test, self.data.y_test)
 
 
 class Torch:
