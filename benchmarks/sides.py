@@ -9,17 +9,12 @@ import statistics
 import time
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from lavaghost.datasets import Dataset
-from lavaghost.dynamics import initial_parameters
-from lavaghost.methods.base import Batch, Method, Moment
+from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.optimiser import Momentum
 from lavaghost.net.network import Network
-from lavaghost.train.float_learner import accuracy
-from lavaghost.train.order import shuffled
+from lavaghost.train.float_learner import FloatLearner, accuracy
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -37,31 +32,24 @@ class Side(Protocol):
 
 
 class Ours:
-    """The steps of `train.float_learner`, without diagnostics and checkpoints."""
+    """Epochs of `lavaghost.train.float_learner`, without diagnostics and checkpoints; of ghosts unless told otherwise."""
 
     def __init__(self, layers: tuple[int, ...], data: Dataset, method: Method | None = None) -> None:
-        self.method = method or Ghost()
-        self.graph = self.method.graph(Network(layers=layers))
-        self.learning = Learning(batch_size=BATCH, eta=ETA, momentum=MOMENTUM, weight_decay=0.0)
+        steps = Learning(batch_size=BATCH, eta=ETA, eta_decay="constant", momentum=MOMENTUM, weight_decay=0.0)
+        method = Ghost() if method is None else method
+        self.learner = FloatLearner(Network(layers=layers), method, steps, data, diagnostics=False)
         self.data, self.epochs = data, 0
-        self.params = initial_parameters(self.graph, self.learning.seed)
-        self.work = self.method.prepare(self.graph, self.learning)
-        self.state = self.method.init(self.graph, self.params, np.random.default_rng(0))
-        self.optimiser = Momentum(self.graph, self.params, MOMENTUM, 0.0)
 
     def epoch(self) -> float:
         """See `Side`."""
         start = time.perf_counter()
-        for i, (x, target) in enumerate(shuffled(self.data, BATCH, self.learning.seed, self.epochs)):
-            batch = Batch(x, target, Moment(self.learning.seed, self.epochs, i))
-            changes, self.state = self.method.update(self.work, self.params, self.state, batch)
-            self.optimiser.apply(self.params, changes, ETA)
+        self.learner.epoch(self.epochs, lambda done: None)
         self.epochs += 1
         return time.perf_counter() - start
 
     def accuracy(self) -> float:
         """See `Side`."""
-        return accuracy(self.graph, self.params, self.data.x_test, self.data.y_test)
+        return accuracy(self.learner.graph, self.learner.params, self.data.x_test, self.data.y_test)
 
 
 class Torch:

@@ -35,7 +35,7 @@ def run(name: str, data: Dataset) -> list[dict[str, Any]]:
             for state, epochs in (("initial", 0), (f"{EPOCHS[name]} epochs", EPOCHS[name])):
                 for _ in range(epochs):
                     side.epoch()
-                found = differences(side.graph, rule, side.params, data)
+                found = differences(side.learner.graph, rule, side.learner.params, data)
                 rows.append({"data": name, "layers": layers, "rule": rule, "state": state, **found})
     return rows
 
