@@ -198,7 +198,8 @@ def test_names_make_the_methods_and_engines_that_they_name():
     engine = prepared(Learning(sweeps=7, tolerance=1e-3), mechanism="learned", free_sweeps=9).engine
     assert isinstance(engine, Equilibrium)
     assert (engine.sweeps, engine.tolerance, engine.graph.free_sweeps) == (7, 1e-3, 9)
-    assert prepared(free_sweeps=9).engine.graph.free_sweeps == 1
+    network, method = parts(layers=(4, 5, 3), free_sweeps=9)
+    assert method.graph(network).free_sweeps == 1
 
 
 def test_only_what_a_rule_needs_is_computed():
