@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from lavaghost.dynamics import initial_parameters
-from lavaghost.evaluate.quantise import quantize
+from lavaghost.evaluate.quantise import quantise_model
 from lavaghost.exporters import ExportReport, available, export, find
 from lavaghost.exporters.carried import MEASURED, NONE
 from lavaghost.exporters.onnx.settle import settle_graph
@@ -144,7 +144,7 @@ def test_feedback_that_nothing_cancels_settles_in_the_file(tmp_path):
 @pytest.fixture(scope="module")
 def whole() -> Model:
     trained = trained_network()
-    return quantize(trained, data(trained, samples(trained, 300))).model
+    return quantise_model(trained, data(trained, samples(trained, 300))).model
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx-settle"])
