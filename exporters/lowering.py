@@ -36,7 +36,7 @@ from lavaghost.net.graph import Path, Population, Projection
 from lavaghost.net.kinds import Products
 from lavaghost.numbers.arithmetic import Array
 
-Writer = TypeVar("Writer", bound=Callable[..., None])
+WriteNode = TypeVar("WriteNode", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +189,11 @@ class Lowering:
     populations: dict[str, Callable[[Units, Any], None]] = field(default_factory=dict)
     projections: dict[str, Callable[[Link, Any], None]] = field(default_factory=dict)
 
-    def population(self, role: str) -> Callable[[Writer], Writer]:
+    def population(self, role: str) -> Callable[[WriteNode], WriteNode]:
         """Registers the writer of populations of a role, in the place of the one before."""
         return _kept(self.populations, role)
 
-    def projection(self, kind: str) -> Callable[[Writer], Writer]:
+    def projection(self, kind: str) -> Callable[[WriteNode], WriteNode]:
         """Registers the writer of projections of a kind, in the place of the one before."""
         return _kept(self.projections, kind)
 
@@ -216,8 +216,8 @@ class Lowering:
         return writers[key]
 
 
-def _kept(writers: dict[str, Any], key: str) -> Callable[[Writer], Writer]:
-    def register(writer: Writer) -> Writer:
+def _kept(writers: dict[str, Any], key: str) -> Callable[[WriteNode], WriteNode]:
+    def register(writer: WriteNode) -> WriteNode:
         writers[key] = writer
         return writer
 
