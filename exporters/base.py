@@ -239,7 +239,9 @@ def export(
 
 def _with_sidecar(report: ExportReport, path: Path) -> ExportReport:
     try:
-        beside, data = sidecar.write(path, report.exporter, report.options, report.settings, report.carries)
+        beside, data = sidecar.write_sidecar(
+            path, report.exporter, report.options, report.settings, report.carries
+        )
     except LavaGhostError:
         # a file that nothing can be said about is no result
         for written in report.paths:
