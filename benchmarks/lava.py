@@ -23,15 +23,17 @@ import psutil
 
 from benchmarks.machine import describe, headline
 from benchmarks.tables import Table, span
-from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava.phases import Lessons
 from lavaghost.lava.processes.ghost.ghost_network import ghost_network
 from lavaghost.lava.quiet import quiet
 from lavaghost.lava.record import ROWS
 from lavaghost.lava.session import Session, configuration
-from lavaghost.net.spec import Learning, Network, Schedule
-from lavaghost.online.course import Course, course, learn, online_epoch
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Network, Schedule
+from lavaghost.net.parameters import initial_parameters
+from lavaghost.online.course import Course, apply_trial, course, online_epoch
 
 PHASES = ((3, 2), (32, 32))
 TIMEOUT_S = 600
@@ -47,10 +49,11 @@ class Case:
     def __init__(self, free: int, nudged: int) -> None:
         tau = 1.0 if free < 8 else 2.0
         schedule = Schedule(t_free_steps=free, t_nudge_steps=nudged, tau_steps=tau, tau_ghost_steps=tau)
-        self.network = Network(layers=(784, 256, 10), lam=0.25, beta=0.5, schedule=schedule)
+        method = Ghost(lam=0.25, beta=0.5, schedule=schedule)
+        self.graph = method.graph(Network(layers=(784, 256, 10)))
         learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.01)
-        self.course: Course = course(self.network, learning, 10**6)
-        self.params = initial_parameters(self.network, 0, np.float64)
+        self.course: Course = course(self.graph, method, learning, 10**6)
+        self.params = initial_parameters(self.graph, 0, np.float64)
         self.steps = free + nudged
 
     def plain(self, steps: int) -> float:
@@ -69,7 +72,7 @@ class Case:
         with quiet():
             lessons = Lessons(X, Y, lambda trial: trial % 64)
             recording: dict[str, Any] = {"record": record, "record_every": record_every}
-            ghosts = ghost_network(self.network, self.params, self.course, lessons=lessons, **recording)
+            ghosts = ghost_network(self.graph, self.params, self.course, lessons=lessons, **recording)
         start = time.perf_counter()
         with Session(ghosts, configuration(model)) as session:
 
@@ -96,14 +99,14 @@ class Case:
 
     def pieces(self, steps: int) -> dict[str, float]:
         """Seconds per step of what the fused model computes, without Lava: dynamics, and learning."""
-        engine, params = Stepped(self.network), self.params.astype(np.float64)
+        engine, params = Stepped(self.graph), self.params.astype(np.float64)
         trials = max(1, steps // self.steps)
         dynamics = teaching = 0.0
         for i in range(trials):
             start = time.perf_counter()
             trial = engine.trial(params, X[i % 64][np.newaxis], Y[i % 64][np.newaxis])
             middle = time.perf_counter()
-            learn(self.course, i, trial, params)
+            apply_trial(self.course, i, trial, params)
             dynamics += middle - start
             teaching += time.perf_counter() - middle
         return {"dynamics": dynamics / (trials * self.steps), "learning": teaching / (trials * self.steps)}

@@ -24,24 +24,29 @@ import numpy as np
 from benchmarks.machine import describe
 from benchmarks.tables import Table
 from lavaghost.datasets import Dataset, load
-from lavaghost.dynamics import initial_parameters
-from lavaghost.lava.learn import train
-from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.lava.learner import train_on_lava
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Network, Schedule
+from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.online.course import course, online_epoch
-from lavaghost.train.loop import measure, shuffled
+from lavaghost.train.diagnostics import diagnose
+from lavaghost.train.float_learner import accuracy, probe_of
+from lavaghost.train.order import shuffled
 
 SCHEDULES = ((1.0, 3, 1), (1.0, 3, 2), (1.0, 4, 3), (1.0, 6, 6), (2.0, 32, 24))
 """Time constant, free and nudged steps. With tau = 1 a step relaxes fully: reset, hidden layer and output take
 three free steps; the output's error and the hidden layer's take two nudged ones, and one is too short."""
 KEEPS = 0.005
 """A schedule keeps the accuracy if it is at most this far below the best."""
-LEARNING = Learning(rule="prediction", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.02, epochs=1)
+NETWORK = Network(layers=(784, 256, 10))
+LEARNING = Learning(engine="stepped", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.02, epochs=1)
 
 
-def network(tau: float, free: int, nudged: int) -> Network:
-    """784-256-10 with powers of two for gains."""
+def method_in(tau: float, free: int, nudged: int) -> Ghost:
+    """Powers of two for gains."""
     schedule = Schedule(tau_steps=tau, tau_ghost_steps=tau, t_free_steps=free, t_nudge_steps=nudged)
-    return Network(layers=(784, 256, 10), lam=0.25, beta=0.5, schedule=schedule)
+    return Ghost(rule="prediction", lam=0.25, beta=0.5, schedule=schedule)
 
 
 def first_samples(data: Dataset, count: int) -> Iterator[tuple[Any, Any]]:
@@ -55,20 +60,27 @@ def first_samples(data: Dataset, count: int) -> Iterator[tuple[Any, Any]]:
 def choose(data: Dataset, count: int) -> list[dict[str, Any]]:
     """Train with each schedule on `count` samples, on the stepped engine."""
     rows = []
-    stepped = LEARNING.model_copy(update={"engine": "stepped"})
     for tau, free, nudged in SCHEDULES:
-        net = network(tau, free, nudged)
-        params = initial_parameters(net, LEARNING.seed, np.float64)
+        method = method_in(tau, free, nudged)
+        graph = method.graph(NETWORK)
+        params = initial_parameters(graph, LEARNING.seed, np.float64)
         start = time.perf_counter()
-        online_epoch(course(net, LEARNING, count), params, first_samples(data, count))
+        online_epoch(course(graph, method, LEARNING, count), params, first_samples(data, count))
         seconds = time.perf_counter() - start
-        found = measure(net, stepped, params, data)
+        found = measured(method, params, data)
         rows.append(
             {"tau": tau, "free": free, "nudged": nudged, "samples": count, "seconds": seconds}
             | {name: found[name] for name in ("accuracy", "cosines", "residuals")}
         )
         print(choice_table(rows[-1:]).text(), flush=True)
     return rows
+
+
+def measured(method: Ghost, params: Parameters, data: Dataset) -> dict[str, Any]:
+    """Accuracy, cosines and residuals."""
+    graph, single = method.graph(NETWORK), params.astype(np.float32)
+    found = {"accuracy": accuracy(graph, single, data.x_test, data.y_test)}
+    return found | diagnose(graph, method, LEARNING, single, {}, *probe_of(data))
 
 
 def shortest(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def shortest(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def epoch(data: Dataset, row: dict[str, Any], samples: int | None, out: Path) -> dict[str, Any]:
     """The whole epoch in Lava's fused model."""
-    net = network(row["tau"], row["free"], row["nudged"])
+    method = method_in(row["tau"], row["free"], row["nudged"])
     start = time.perf_counter()
 
     def watch(done: int, accuracy: float) -> None:
@@ -90,7 +102,9 @@ def epoch(data: Dataset, row: dict[str, Any], samples: int | None, out: Path) ->
             flush=True,
         )
 
-    run = train(net, LEARNING, data, limit=samples, watch=watch, looks=11, out=out / "lava-epoch")
+    run = train_on_lava(
+        NETWORK, method, LEARNING, data, limit=samples, watch=watch, looks=11, out=out / "lava-epoch"
+    )
     n = min(samples or len(data.x_train), len(data.x_train))
     last = run.history[-1]
     steps = n * (row["free"] + row["nudged"])

@@ -10,22 +10,20 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lavaghost.datasets import load
+import lavaghost as lg
 from lavaghost.engines.stepped import Stepped
-from lavaghost.net.spec import Learning, Network, Schedule
-from lavaghost.train.loop import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-2")
 out.mkdir(parents=True, exist_ok=True)
-digits = load("digits")
-time = Schedule(tau_steps=3, tau_ghost_steps=3, t_free_steps=40, t_nudge_steps=25)
+digits = lg.load_data("digits")
+time = lg.Schedule(tau_steps=3, tau_ghost_steps=3, t_free_steps=40, t_nudge_steps=25)
 
 figure, panels = plt.subplots(2, 2, figsize=(10, 5), sharex=True, layout="constrained")
 for (above, below), mechanism in zip(panels.T, ("duplicate", "online"), strict=True):
-    network = Network(layers=(64, 128, 10), mechanism=mechanism, beta=0.5, schedule=time)
-    params = train(network, Learning(rule="temporal", epochs=2), digits).params
+    method = lg.Ghost(mechanism=mechanism, rule="temporal", beta=0.5, schedule=time)
+    model = lg.train(lg.Network(layers=(64, 128, 10)), digits, method=method, epochs=2).model
     x, target = digits.x_test[:1], np.eye(10)[digits.y_test[:1]]
-    states = [state for _, state in Stepped(network).states(params, x, target)]
+    states = [state for _, state in Stepped(model.graph).states(model.params, x, target)]
     feedback = np.array([state.feedback[0][0] for state in states])
     inhibition = np.array([state.inhibition[0][0] for state in states])
     left_over = np.linalg.norm(feedback - inhibition, axis=1)

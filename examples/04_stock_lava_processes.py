@@ -14,20 +14,18 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from lava.proc.monitor.process import Monitor
 
-from lavaghost.datasets import load
+import lavaghost as lg
 from lavaghost.lava.processes.ghost.ghost_network import ghost_network
 from lavaghost.lava.session import Session
-from lavaghost.net.spec import Learning, Network, Schedule
-from lavaghost.train.loop import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/example-4")
 out.mkdir(parents=True, exist_ok=True)
-digits = load("digits")
-network = Network(layers=(64, 32, 10), schedule=Schedule(tau_steps=3, tau_ghost_steps=3, t_free_steps=25))
-params = train(network, Learning(epochs=5), digits, diagnostics=False).params
+digits = lg.load_data("digits")
+method = lg.Ghost(schedule=lg.Schedule(tau_steps=3, tau_ghost_steps=3, t_free_steps=25))
+model = lg.train(lg.Network(layers=(64, 32, 10)), digits, method=method, epochs=5, diagnostics=False).model
 
-COUNT, STEPS = 6, network.schedule.t_free_steps
-ghosts = ghost_network(network, params)
+COUNT, STEPS = 6, model.graph.schedule.t_free_steps
+ghosts = ghost_network(model.graph, model.params)
 source = Source(data=np.repeat(digits.x_test[:COUNT], STEPS, axis=0).T.astype(float))  # (n_0, steps)
 sink = Sink(shape=(10,), buffer=COUNT * STEPS)
 monitor: Any = Monitor()

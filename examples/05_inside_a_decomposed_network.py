@@ -8,34 +8,34 @@ be read by name. Needs Lava.
 import numpy as np
 from lava.proc.dense.process import LearningDense
 
-from lavaghost.datasets import load
-from lavaghost.dynamics import initial_parameters
+import lavaghost as lg
 from lavaghost.lava.phases import Clock, trial_steps
 from lavaghost.lava.processes.ghost.ghost_network import ghost_network
 from lavaghost.lava.processes.io.sources import TeachingSource
 from lavaghost.lava.session import Session, configuration
-from lavaghost.net.spec import Learning, Network, Schedule
+from lavaghost.net.parameters import initial_parameters
 from lavaghost.online.course import course
 
-digits = load("digits")
-schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
-network = Network(layers=(64, 16, 10), mechanism="duplicate", lam=0.25, beta=0.5, schedule=schedule)
-learning = Learning(rule="prediction", batch_size=1, momentum=0.0, weight_decay=0.0, eta=2.0**-5)
-plan = course(network, learning, samples=20)
+digits = lg.load_data("digits")
+schedule = lg.Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
+method = lg.Ghost(mechanism="duplicate", rule="prediction", lam=0.25, beta=0.5, schedule=schedule)
+graph = method.graph(lg.Network(layers=(64, 16, 10)))
+learning = lg.Learning(batch_size=1, momentum=0.0, weight_decay=0.0, eta=2.0**-5)
+plan = course(graph, method, learning, samples=20)
 
-ghosts = ghost_network(network, initial_parameters(network, 0), plan)
+ghosts = ghost_network(graph, initial_parameters(graph, 0), plan)
 source = TeachingSource(
     samples=digits.x_train,
     targets=np.eye(10)[digits.y_train],
     order=lambda trial: trial,
-    clock=Clock(network, plan),
+    clock=Clock(graph, plan),
 )
 source.x_out.connect(ghosts.x_in)
 source.y_out.connect(ghosts.y_in)
 source.nudge_out.connect(ghosts.nudge_in)
 
 with Session(ghosts, configuration("decomposed")) as session:
-    session.run(20 * trial_steps(network, plan), timeout_s=60)
+    session.run(20 * trial_steps(graph, plan), timeout_s=60)
     print("process   class          learns by")
     for part in sorted(ghosts.procs, key=lambda part: part.name):
         rule = part.dw.init if isinstance(part, LearningDense) else ""

@@ -6,11 +6,8 @@ and its order of magnitude, so that a synapse could learn with shifts and withou
 
 import numpy as np
 
-from lavaghost.datasets import load
+import lavaghost as lg
 from lavaghost.engines import Local
-from lavaghost.lava.learn import train
-from lavaghost.methods.ghost.rules import Rule
-from lavaghost.net.spec import Learning, Network, Schedule
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -20,20 +17,22 @@ def shifted(local: Local) -> Array:
     return np.sign(local.change) * 2.0 ** (exponent - 1)
 
 
-digits = load("digits")
-schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
-network = Network(layers=(64, 32, 10), mechanism="duplicate", lam=0.25, beta=0.5, schedule=schedule)
-learning = Learning(batch_size=1, momentum=0.0, weight_decay=0.0, eta=2.0**-5, epochs=1)
-rule = Rule("shifted", shifted)
+digits = lg.load_data("digits")
+network = lg.Network(layers=(64, 32, 10))
+schedule = lg.Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=3, t_nudge_steps=2)
+method = lg.Ghost(rule=lg.Rule("shifted", shifted), lam=0.25, beta=0.5, schedule=schedule)
+learning = {"engine": "lava", "eta": 2.0**-5, "epochs": 1}
 
-fused = train(network, learning, digits, rule=rule)
-for row in fused.history:
+fused = lg.train(network, digits, method=method, **learning)
+for row in fused.figures:
     cosines = " ".join(f"{c:+.2f}" for c in row["cosines"])
     print(f"epoch {row['epoch']}: {100 * row['accuracy']:.1f} %, cosines to the gradient {cosines}")
 
 # the same samples in the network of processes: the rule runs in each population, the weights are Lava's own
 few = [
-    train(network, learning, digits, rule=rule, limit=100, model=m, diagnostics=False).params
+    lg.train(
+        network, digits, method=method, lava={"limit": 100, "processes": m}, diagnostics=False, **learning
+    ).model.params
     for m in ("fused", "decomposed")
 ]
 gap = max(np.abs(a - b).max() for a, b in zip(few[0].weights, few[1].weights, strict=True))

@@ -14,29 +14,27 @@ from pydantic import Field
 
 from lavaghost.base.errors import ExportError, SpecError, join_faults
 from lavaghost.base.files import open_regular, read_regular, write_atomic
-from lavaghost.base.records import MAX_TEXT, plain
-from lavaghost.base.spec import Spec, parse
+from lavaghost.base.records import plain
+from lavaghost.base.spec import Spec, Text, parse
 
 VERSION = "1.0"
 SUFFIX = ".export.json"
 MAX_BYTES = 1 << 24
 CHUNK = 1 << 20
 
-SidecarText = Annotated[str, Field(max_length=MAX_TEXT)]
-
 
 class Element(Spec):
     """How one element of the network fares in the file."""
 
-    element: SidecarText
+    element: Text
     status: Literal["faithful", "approximate", "unsupported"]
-    note: SidecarText
+    note: Text
 
 
 class Origin(Spec):
     """Who wrote a file, and what must be known to check it."""
 
-    exporter: SidecarText
+    exporter: Text
     settings: dict[str, Any]
     """Numbers that the reference and the runtime need."""
 
@@ -48,7 +46,7 @@ class Sidecar(Origin):
     version: Annotated[str, Field(pattern=r"^1\.[0-9]{1,4}$")]
     options: dict[str, Any]
     carries: list[Element]
-    file: SidecarText
+    file: Text
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -84,7 +84,7 @@ def quantize(
     Scales come from training samples, figures from the test set. Raises `SpecError` for what integers cannot hold.
     Example: `quantize(model, digits, weight_bits=6).model`.
     """
-    return quantise.quantize(model, scaled_for(model, data), widths_of(hardware, **bits), percentile)
+    return quantise.quantise_model(model, scaled_for(model, data), widths_of(hardware, **bits), percentile)
 
 
 def widths_of(hardware: str | Hardware | None = None, **bits: int | None) -> LoihiWidths:

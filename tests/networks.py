@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lavaghost.methods.base import Batch, Changes, Method, Moment, Purpose, State
+from lavaghost.methods.base import Batch, Changes, Method, Moment, OwnState, Purpose
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
@@ -31,7 +31,7 @@ def asked(
     x: Array,
     target: Array,
     purpose: Purpose = "train",
-    state: State | None = None,
+    state: OwnState | None = None,
     **learning: Any,
 ) -> Changes:
     """What one batch changes, by a method that is made ready for it; `learning` are fields of `Learning`."""

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lavaghost.base.errors import SpecError, join_faults
+from lavaghost.base.records import MAX_TEXT
 
 MAX_UNITS = 1_000_000
 """Largest layer accepted; a bound against typing errors, far above any chip's core."""
@@ -42,6 +43,7 @@ Sizes = Annotated[tuple[Size, ...], BeforeValidator(listed), Field(min_length=3,
 HiddenSizes = Annotated[tuple[Size, ...], BeforeValidator(listed), Field(min_length=1, max_length=62)]
 Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 

@@ -14,7 +14,7 @@ from lavaghost.run.train import Result, train
 from lavaghost.verbs import verify
 
 NETWORK = Network(layers=(64, 128, 10))
-LEARNING = {"epochs": 30, "batch_size": 32}
+LEARNING: dict[str, Any] = {"epochs": 30, "batch_size": 32}
 
 
 def run_demo(out: Path) -> tuple[dict[str, Any], bool]:

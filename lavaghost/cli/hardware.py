@@ -118,7 +118,7 @@ def _measured(model: Path, dataset: str, phase: names.Phase, limit: int) -> "Act
     import numpy as np
 
     from lavaghost.hardware.activity import measured_activity
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
 
     trained, data = load_both(model, dataset)
     x, y = data.x_train[:limit], data.y_train[:limit]
@@ -258,7 +258,7 @@ def deploy_command(
     from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.mapper import map_network
     from lavaghost.lava.deploy import deploy, require_target
-    from lavaghost.run.pipeline import load_both
+    from lavaghost.run.describe import load_both
 
     hardware = load_chip(chip)
     require_target(hardware, simulate)

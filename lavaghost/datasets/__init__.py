@@ -50,6 +50,7 @@ def load(source: str | Path) -> Dataset:
 
     Returns x as float32 (n, n_inputs) and y as int64 (n,), both C-contiguous and read-only.
     Raises `DataError` for a source that is none of the accepted kinds or has a faulty file.
+    Example: `load("digits").x_train.shape`.
     """
     if not isinstance(source, str | Path):
         raise DataError(f"a data set named by a {type(source).__name__} is unknown; {ACCEPTED}")

@@ -49,7 +49,8 @@ class FileFormat:
 
 IDX = FileFormat("a folder with the four IDX files of MNIST's names", Path.is_dir, load_idx)
 NPZ = FileFormat("a file ending in .npz", lambda path: path.suffix.lower() == ".npz", load_npz)
-FORMATS: Registry[Format] = Registry("lavaghost.data", "data format", Format, {"idx": IDX, "npz": NPZ})
+OURS: dict[str, Format] = {"idx": IDX, "npz": NPZ}
+FORMATS = Registry("lavaghost.data", "data format", Format, OURS)
 """All formats that are known."""
 
 

@@ -39,7 +39,7 @@ class NumberedLearningDense(PyLearningDenseModelBitApproximate):
     """Lava's learning engine in integers as it is; only the numbers that it rounds weights with are given.
 
     Lava draws one number per connection and step, always from seed 2. Here `numbers` of the process's parameters
-    (`Numbers`) says them, so that a run depends on its own seed and each synapse may have its own.
+    (`RoundingNumbers`) says them, so that a run depends on its own seed and each synapse may have its own.
     """
 
     def _update_synaptic_variable_random(self) -> None:
@@ -59,7 +59,7 @@ STEPS = 1 << (W_ACCUMULATOR_U - W_WEIGHTS_U)
 
 
 @dataclass(frozen=True)
-class Numbers:
+class RoundingNumbers:
     """What the synapses `shape (n_post, n_pre)` of a projection are rounded with, step by step.
 
     `group` and `k` are those of `IntegerCourse.synapses`. Between trials a mirroring projection learns the second

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.base.names import LavaModel
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.threads import suited_threads
 from lavaghost.lava.available import require_lava
 from lavaghost.lava.lesson_run import LessonPlan, LessonRun
-from lavaghost.lava.number_systems import AnyNumbers, arrays_of
+from lavaghost.lava.number_systems import AnyNumbers, arrays_of, check_dense
 from lavaghost.lava.record import Recorder
 from lavaghost.lava.trials import check_engine, check_layers, first_trial
 from lavaghost.lava.vectors import unflat
-from lavaghost.methods.base import Method, State
+from lavaghost.methods.base import Method, OwnState
 from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts, online_steps
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
@@ -80,7 +81,8 @@ class LavaLearner:
 
         configuration(processes)
         self.graph, self.method, self.data = method.graph(network), method, data
-        self.processes, self.watch, self.diagnostics = processes, watch, diagnostics
+        check_dense(self.graph)
+        self.watch, self.diagnostics = watch, diagnostics
         self.learning = learning.model_copy(update={"engine": "lava"})
         n = len(data.x_train)
         self.per_epoch = n if limit is None else min(limit, n)
@@ -90,7 +92,7 @@ class LavaLearner:
         owner: dict[str, Any] = {}
         if isinstance(self.learning, IntegerLearning):
             formats = formats or formats_for(self.graph, data, widths)
-            owner = self._in_integers(self.learning, formats, widths)
+            owner = self._in_integers(self.learning, formats, widths, processes)
         else:
             self._in_floating_point(self.learning, ghosts)
         check_layers(self.graph, tuple(record))
@@ -126,9 +128,11 @@ class LavaLearner:
         samples = self.per_epoch * learning.epochs
         self.course = course(self.graph, self.method, learning, samples, ghosts=ghosts)
 
-    def _in_integers(self, learning: IntegerLearning, formats: Formats, widths: LoihiWidths) -> dict[str, Any]:
+    def _in_integers(
+        self, learning: IntegerLearning, formats: Formats, widths: LoihiWidths, processes: LavaModel
+    ) -> dict[str, Any]:
         """What a checkpoint belongs to besides."""
-        if self.processes == "decomposed":
+        if processes == "decomposed":
             check_engine(widths)
         rule = integer_rule(self.method)
         self.course = IntegerCourse(self.graph, rule, learning, formats, widths, self.per_epoch)
@@ -175,12 +179,17 @@ class LavaLearner:
         """See `Learner`."""
         check_tensors(self.tensors(), tensors)
         arrays = {name.partition(".")[2]: array for name, array in tensors.items()}
-        if isinstance(self.numbers, Integers):
-            self.numbers = Integers(arrays, self.numbers.formats, self.numbers.widths)
-        else:
+        if not isinstance(self.numbers, Integers):
             self.numbers = Parameters.from_named(self.graph, arrays)
+            return
+        try:
+            self.numbers = Integers(arrays, self.numbers.formats, self.numbers.widths)
+        except SpecError as error:
+            raise ModelFileError(
+                f"the checkpoint is damaged: {error}; remove it and train without --resume"
+            ) from error
 
-    def result(self) -> tuple[AnyNumbers, State]:
+    def result(self) -> tuple[AnyNumbers, OwnState]:
         """See `Learner`; what runs on Lava has no arrays beside the network's."""
         return self.numbers, {}
 

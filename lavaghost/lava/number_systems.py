@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
@@ -54,3 +55,12 @@ def other_kinds(graph: Graph) -> dict[str, str]:
     """The kinds of tensors that are no matrix, by name."""
     links = (p for p in graph.projections if p.own and p.tensor is not None and p.kind != "dense")
     return {p.tensor: p.kind for p in links if p.tensor is not None}
+
+
+def check_dense(graph: Graph) -> None:
+    """Raise `SpecError` for a graph that Lava cannot learn: its connections that learn are matrices."""
+    if other := other_kinds(graph):
+        named = ", ".join(f"{name} is of kind {kind!r}" for name, kind in other.items())
+        raise SpecError(
+            f"Lava learns dense projections alone, and {named}; learn it on engine equilibrium or stepped"
+        )

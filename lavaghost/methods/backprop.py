@@ -6,7 +6,7 @@ import numpy as np
 
 from lavaghost.dynamics.neuron import nudge
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.methods.base import Batch, Changes, Factors, Method, State
+from lavaghost.methods.base import Batch, Changes, Factors, Method, OwnState
 from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array, Float
@@ -14,7 +14,7 @@ from lavaghost.numbers.arithmetic import Array, Float
 FLOAT32 = Float(np.float32)
 
 
-class Work(NamedTuple):
+class ForwardWork(NamedTuple):
     """Graph and forward pass."""
 
     graph: Graph
@@ -29,15 +29,17 @@ class Backprop(Method):
 
     name: ClassVar[str] = "backprop"
 
-    def prepare(self, graph: Graph, learning: Any) -> Work:
+    def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
-        return Work(graph, Equilibrium(graph.forward, learning.batch_size, push=False))
+        return ForwardWork(graph, Equilibrium(graph.forward, learning.batch_size, push=False))
 
     def first_layer(self, graph: Graph) -> int:
         """The first layer that learns."""
         return 1
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         """See `Method`."""
         graph = work.graph
         rates = work.engine.free(params, batch.x)

@@ -1,13 +1,13 @@
 """What a method of credit assignment is: a value that says what it needs, and what a batch of samples changes.
 
-    graph = method.graph(network)                     which feedback, ghosts or other populations it puts beside a network
+    graph = method.graph(network)                     which feedback or ghosts it puts beside a network
     state = method.init(graph, params, rng)           arrays of its own, by name; `shapes` says which
     work = method.prepare(graph, learning)            engines and buffers: nothing that is saved
     changes, state = method.update(work, params, state, batch)
 
 Checkpoint, bundle and diagnostics take the live method with its state, so what a method keeps in `state` or in
-tensors of its graph is resumed, saved and judged as it is. All that is random in it comes from `batch.moment`, and so is
-a function of seed, epoch and batch.
+tensors of its graph is resumed, saved and judged as it is. All that is random in it comes from `batch.moment`, and so
+is a function of seed, epoch and batch.
 
 To add one, subclass `Method` in a file of its own and hand it to `train(..., method=Mine())`, or register the class:
 
@@ -30,7 +30,7 @@ from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 
-State = Mapping[str, Array]
+OwnState = Mapping[str, Array]
 """A method's own arrays by name, without dots."""
 
 
@@ -52,7 +52,7 @@ class Needs(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """When a method is asked: seed of the run, epoch and batch from 0. Pre-training and probes have epochs of their own."""
+    """When a method is asked: seed of the run, epoch and batch from 0 (pre-training and probes have their own)."""
 
     seed: int
     epoch: int
@@ -140,7 +140,7 @@ class Method(Spec):
         """Names and shapes of the arrays of its state; none unless it says otherwise."""
         return {}
 
-    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> State:
+    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> OwnState:
         """The state before the first batch: zeros, unless it says otherwise."""
         return {name: np.zeros(shape, params.weights[0].dtype) for name, shape in self.shapes(graph).items()}
 
@@ -152,11 +152,11 @@ class Method(Spec):
         """Engines and buffers for batches of `learning.batch_size`; nothing in it is saved."""
         return None
 
-    def update(self, work: Any, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(self, work: Any, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
         """What `batch` changes, and the state after it. Neither `params` nor `state` is changed."""
         raise NotImplementedError
 
-    def figures(self, work: Any, params: Parameters, state: State, batch: Batch) -> dict[str, Any]:
+    def figures(self, work: Any, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """Measured figures for a row of history, on a probe; whatever JSON can hold."""
         return {}
 

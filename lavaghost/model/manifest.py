@@ -14,8 +14,7 @@ from pydantic import Field
 from lavaghost.base import strict_yaml
 from lavaghost.base.errors import ModelFileError, SpecError, join_faults
 from lavaghost.base.files import sha256
-from lavaghost.base.records import MAX_TEXT
-from lavaghost.base.spec import Count, Positive, Spec, parse
+from lavaghost.base.spec import Count, Positive, Spec, Text, parse
 from lavaghost.base.strict_yaml import MAX_NODES, Writer, nodes
 from lavaghost.methods.registry import AnyMethod, check_together
 from lavaghost.model.version_1 import converted
@@ -27,8 +26,6 @@ VERSION = "2.0"
 """Version of the format that is written. Any 2.x is read, and 1.x (`model.version_1`)."""
 MAX_BYTES = 1 << 20
 SEAL = b"# SHA-256 of the lines above: "
-
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class InputScaling(Spec):

@@ -17,11 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lavaghost.base.names import Activation, Loss
-from lavaghost.base.spec import Count, Positive, Spec
+from lavaghost.base.spec import Count, Positive, Spec, Text
 from lavaghost.net.kinds import KINDS, Products
 from lavaghost.net.network import Network, Schedule
 
-Text = Annotated[str, Field(max_length=1000)]
 Role = Literal["input", "hidden", "output", "ghost"]
 Path = Literal["feedforward", "feedback", "ghost", "inhibition"]
 

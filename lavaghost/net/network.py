@@ -63,7 +63,8 @@ class Network(Physics):
     def _a_kind_each(self) -> "Network":
         if self.kinds and len(self.kinds) != self.depth:
             raise ValueError(
-                f"kinds names {len(self.kinds)} projections, and the layers have {self.depth}; name one for each, or none"
+                f"kinds names {len(self.kinds)} projections, and the layers have {self.depth}; name one for each, "
+                "or none"
             )
         return self
 

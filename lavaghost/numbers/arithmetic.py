@@ -75,7 +75,7 @@ class Arithmetic(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """A connection in floating point that is no matrix: `values` and the products of their kind, perhaps turned round."""
+    """A connection in floating point that is no matrix: `values`, the products of their kind, perhaps turned round."""
 
     products: Any
     values: Array

@@ -149,7 +149,7 @@ def against_bits(rows: History, path: Path) -> Path:
 
 
 def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
-    """What a run on Lava recorded of single layers (`lava_backend.record.Recorder.arrays`), a row for each.
+    """What a run on Lava recorded of single layers (`lava.record.Recorder.arrays`), a row for each.
 
     Mean rates of both phases, the ghost residual, and the last weights, against the trial. Writes a PNG.
     """

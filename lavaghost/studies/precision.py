@@ -25,7 +25,7 @@ from lavaghost.base.files import write_atomic
 from lavaghost.base.names import Rounding
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
-from lavaghost.evaluate.quantise import quantize
+from lavaghost.evaluate.quantise import quantise_model
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
@@ -133,7 +133,7 @@ def held_point(model: Model, data: Dataset, point: Point) -> dict[str, Any]:
     """
     start = time.perf_counter()
     widths = point.having(point.widths.state_fraction)
-    found = quantize(model, data, widths)
+    found = quantise_model(model, data, widths)
     method = found.model.method if "loihi" in model.method.needs.arithmetics else Ghost()
     method = adjusted(method, lam=0.125, beta=1.0)
     graph = method.graph(found.model.network.model_copy(update={"loss": "squared_error"}))

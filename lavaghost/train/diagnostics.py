@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lavaghost.methods.backprop import Backprop
-from lavaghost.methods.base import PROBE_EPOCH, Batch, Factors, Method, Moment, State
+from lavaghost.methods.base import PROBE_EPOCH, Batch, Factors, Method, Moment, OwnState
 from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import Parameters
@@ -57,7 +57,7 @@ def diagnose(
     method: Method,
     learning: Learning,
     params: Parameters,
-    state: State,
+    state: OwnState,
     x: Array,
     target: Array,
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from lavaghost.base.errors import DivergedError, ModelFileError, SpecError, join
 from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.threads import suited_threads
-from lavaghost.methods.base import Batch, Method, Moment, State
+from lavaghost.methods.base import Batch, Method, Moment, OwnState
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum, learning_rate
@@ -39,7 +39,7 @@ class FloatLearner:
         *,
         diagnostics: bool = True,
         start: Parameters | None = None,
-        state: State | None = None,
+        state: OwnState | None = None,
     ) -> None:
         self.method, self.learning, self.data, self.diagnostics = method, learning, data, diagnostics
         self.graph = graph = method.graph(network)
@@ -51,7 +51,7 @@ class FloatLearner:
         precision = np.float64 if learning.engine == "stepped" else np.float32
         self.params = initial_parameters(graph, learning.seed, precision, start)
         rng = np.random.default_rng([STATE_STREAM, learning.seed])
-        self.state: State = method.init(graph, self.params, rng) if state is None else state
+        self.state: OwnState = method.init(graph, self.params, rng) if state is None else state
         self.optimiser = Momentum(graph, self.params, learning.momentum, learning.weight_decay)
         self.work = method.prepare(graph, learning)
         self.pretraining = method.pretrain_batches(graph)
@@ -127,7 +127,7 @@ class FloatLearner:
         self.optimiser.restore(groups["velocity"])
         self.state = groups["state"]
 
-    def result(self) -> tuple[Parameters, State]:
+    def result(self) -> tuple[Parameters, OwnState]:
         """See `Learner`."""
         return self.params, self.state
 
@@ -178,7 +178,7 @@ def check_tensors(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> No
 def check_finite(
     graph: Graph,
     params: Parameters,
-    state: State,
+    state: OwnState,
     when: str,
     method: Method,
     learning: Learning,

@@ -13,7 +13,7 @@ from lavaghost.dynamics.fixed_point import restoring_gain, units
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.engines.trial import Trial, TrialEngine
-from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, State
+from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
 from lavaghost.methods.ghost.mechanisms import with_ghosts
 from lavaghost.methods.ghost.plasticity import GhostSteps, pending
 from lavaghost.methods.ghost.residuals import loop_gain, residuals
@@ -47,7 +47,7 @@ AnyRule = Annotated[
 ]
 
 
-class Work(NamedTuple):
+class GhostWork(NamedTuple):
     """What a run of ghost learning holds beside its numbers: graph, engine, and the gain of each layer."""
 
     graph: Graph
@@ -108,19 +108,20 @@ class Ghost(Method):
             return []
         return [
             f"rule {self.local_rule.name!r} needs ghosts that predict the layer above, and mechanism "
-            f"{self.mechanism!r} only replicates its feedback; use rule 'temporal', or mechanism 'duplicate' or 'learned'"
+            f"{self.mechanism!r} only replicates its feedback; use rule 'temporal', or mechanism 'duplicate' or "
+            "'learned'"
         ]
 
     def pretrain_batches(self, graph: Graph) -> int:
         """See `Method`."""
         return self.plasticity.pretrain_batches if graph.ghosts_learn else 0
 
-    def prepare(self, graph: Graph, learning: Learning) -> Work:
+    def prepare(self, graph: Graph, learning: Learning) -> GhostWork:
         """See `Method`."""
         settles = learning.engine == "equilibrium"
         unit = units(graph, np.dtype(np.float32)) if settles else (0,) * graph.depth
         gains = tuple(restoring_gain(graph, k, m) for k, m in enumerate(unit, start=1))
-        return Work(graph, self._engine(graph, learning), gains)
+        return GhostWork(graph, self._engine(graph, learning), gains)
 
     def _engine(self, graph: Graph, learning: Learning) -> TrialEngine:
         if learning.engine != "equilibrium":
@@ -134,7 +135,9 @@ class Ghost(Method):
             predict=self.local_rule.needs_prediction,
         )
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(
+        self, work: GhostWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         """See `Method`. The network waits while learned ghosts do not cancel well enough."""
         trial = work.engine.trial(params, batch.x, batch.target)
         if not work.graph.ghosts_learn or batch.purpose == "probe":
@@ -150,7 +153,7 @@ class Ghost(Method):
         }
         return Changes(self.factors(work, params, trial), add, follow), state
 
-    def factors(self, work: Work, params: Parameters, trial: Trial) -> dict[str, Factors]:
+    def factors(self, work: GhostWork, params: Parameters, trial: Trial) -> dict[str, Factors]:
         """The rule's factors for a finished trial."""
         dtype = params.weights[0].dtype
         return {
@@ -172,7 +175,7 @@ class Ghost(Method):
             f"({steps.mu_inhibition:g}); they are stable below 2"
         )
 
-    def figures(self, work: Work, params: Parameters, state: State, batch: Batch) -> dict[str, Any]:
+    def figures(self, work: GhostWork, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """`residuals` and `loop_gain` of each hidden layer."""
         trial = work.engine.trial(params, batch.x, batch.target)
         return {

@@ -5,9 +5,9 @@
     correlate           out <- alpha dL/dw + beta out               w's shape; sum over the batch of post pre^T, in w
     matrix              W itself, (n_post, n_pre), exact
 
-Engines, `dynamics.step` and the optimiser ask for these and see no matrix; where a target knows matrices only (integers,
-Lava, most exporters), `matrix` is what it gets. A kind is one file: a class with the attributes of `Kind`, registered
-with `register`, or in a package of its own:
+Engines, `dynamics.step` and the optimiser ask for these and see no matrix; where a target knows matrices only
+(integers, Lava, most exporters), `matrix` is what it gets. A kind is one file: a class with the attributes of `Kind`,
+registered with `register`, or in a package of its own:
 
     [project.entry-points."lavaghost.kinds"]
     mine = "my_package.my_module:kind"

@@ -1,5 +1,5 @@
 """Models of the populations, in floating point and in integers. Equations are those of `dynamics`; what a cell sends
-its synapses to learn from is said by `learning.online.Course` or `learning.integer_online.IntegerCourse`.
+its synapses to learn from is said by an `online.course.Course` or an `online.integers.integer_course.IntegerCourse`.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """

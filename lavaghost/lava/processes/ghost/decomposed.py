@@ -26,7 +26,7 @@ from lava.proc.dense.process import Dense, LearningDense
 from lava.utils.weightutils import SignMode
 
 from lavaghost.dynamics import wire
-from lavaghost.lava.dense import Numbers
+from lavaghost.lava.dense import RoundingNumbers
 from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, split_step
 from lavaghost.lava.late import late
 from lavaghost.lava.phases import Clock
@@ -143,7 +143,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
             self.parts[name] = Dense(**more)
             return
         if isinstance(self.course, IntegerCourse):
-            more["numbers"] = Numbers(self.course, self.clock, group, k, weights.shape)
+            more["numbers"] = RoundingNumbers(self.course, self.clock, group, k, weights.shape)
         self.parts[name] = LearningDense(
             learning_rule=self._rule(*products), graded_spike_cfg=GradedSpikeCfg.OVERWRITE, **more
         )

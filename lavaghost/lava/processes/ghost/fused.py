@@ -1,7 +1,7 @@
 """The floating-point model of `GhostNetwork`: all layers in one process, the steps of `dynamics`.
 
 It runs trials, over and over: the first step of each resets, so that trials are independent. Its numbers are
-those of `engines.stepped` with one sample, and of `learning.online`, to the bit.
+those of `engines.stepped` with one sample, and of `online.course`, to the bit.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """

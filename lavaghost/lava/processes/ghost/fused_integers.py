@@ -1,6 +1,6 @@
 """The model of `GhostNetwork` in integers: all layers in one process, the compiled steps of a chip's arithmetic.
 
-Its numbers are those of `Stepped` with `loihi.Loihi`, and of `integer_training`, to the bit.
+Its numbers are those of `Stepped` with `loihi.Loihi`, and of `online.integers.CompiledNetwork`, to the bit.
 
 Lava executes this file anew for each compilation: it defines classes and does nothing else.
 """

@@ -14,9 +14,8 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import State, Wiring, start_trial, wire
-from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, matrices, other_kinds
+from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, check_dense, matrices
 from lavaghost.lava.phases import Lessons
 from lavaghost.lava.vectors import flat_size, record_size
 from lavaghost.net.graph import Graph
@@ -215,12 +214,3 @@ def ghost_network(
         record=record,
         record_every=record_every,
     )
-
-
-def check_dense(graph: Graph) -> None:
-    """Raise `SpecError` for what Lava cannot learn."""
-    if other := other_kinds(graph):
-        named = ", ".join(f"{name} is of kind {kind!r}" for name, kind in other.items())
-        raise SpecError(
-            f"Lava learns dense projections alone, and {named}; learn it on engine equilibrium or stepped"
-        )
