@@ -9,7 +9,7 @@ import numpy as np
 from lavaghost.base.spec import Positive
 from lavaghost.dynamics.neuron import nudge
 from lavaghost.methods.backprop import FLOAT32, Backprop, Work, slope
-from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, Reference, State
+from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState, Reference
 from lavaghost.net.graph import Graph, fed_back, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -50,7 +50,7 @@ class Mirror(Method):
         n = graph.layers
         return {f"mirror_{k}": (n[k], n[k + 1]) for k in range(1, graph.depth)}
 
-    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> State:
+    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> OwnState:
         """See `Method`."""
         return {
             name: rng.normal(0.0, np.sqrt(2.0 / shape[0]), shape).astype(params.weights[0].dtype)
@@ -61,7 +61,7 @@ class Mirror(Method):
         """See `Method`."""
         return Backprop().prepare(graph, learning)
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
         """See `Method`."""
         mirrors = [state[f"mirror_{k}"] for k in range(1, work.graph.depth)]
         rates, errors = carried_down(work, params, batch, mirrors)
@@ -75,7 +75,7 @@ class Mirror(Method):
             learned[f"mirror_{k}"] = m + np.float32(self.mu) * (noise.T @ heard / len(noise) - m)
         return changes, learned
 
-    def figures(self, work: Work, params: Parameters, state: State, batch: Batch) -> dict[str, Any]:
+    def figures(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """See `Method`: how large its own weights are."""
         return {"mirrors": [float(np.linalg.norm(state[name])) for name in sorted(state)]}
 
@@ -100,7 +100,7 @@ class Returned(Method):
         """See `Method`."""
         return Backprop().prepare(graph, learning)
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
         """See `Method`."""
         rates, errors = carried_down(work, params, batch, list(params.feedback))
         back = {
@@ -117,7 +117,7 @@ class Chance(Backprop):
     kept: Positive = 0.5
     half: Literal["errors"] = "errors"
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
         """See `Method`."""
         changes, state = super().update(work, params, state, batch)
         found = {}

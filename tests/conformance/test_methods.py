@@ -16,7 +16,7 @@ from lavaghost.base.errors import SpecError
 from lavaghost.base.names import Engine
 from lavaghost.datasets import Dataset
 from lavaghost.engines.threads import suited_threads
-from lavaghost.methods.base import PROBE_EPOCH, Batch, Method, Moment, State
+from lavaghost.methods.base import PROBE_EPOCH, Batch, Method, Moment, OwnState
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
@@ -273,7 +273,7 @@ def trained(
     return run(learner, identity="{}", report=report, **how), learner
 
 
-def shown(learner: FloatLearner, params: Parameters, state: State) -> tuple[list[float], list[float]]:
+def shown(learner: FloatLearner, params: Parameters, state: OwnState) -> tuple[list[float], list[float]]:
     """Cosines of a method with this state by their definition: to its reference, and to the gradient."""
     x, target = probe_of(learner.data)
     graph, method = learner.graph, learner.method
