@@ -35,5 +35,6 @@ def asked(
     **learning: Any,
 ) -> Changes:
     """What one batch changes, by a method that is made ready for it; `learning` are fields of `Learning`."""
-    work = method.prepare(graph, Learning(**({"batch_size": len(x)} | learning)))
+    settings: dict[str, Any] = {"batch_size": len(x)} | learning
+    work = method.prepare(graph, Learning(**settings))
     return method.update(work, params, state or {}, Batch(x, target, Moment(0, 0, 0), purpose))[0]

@@ -1,11 +1,13 @@
 """Diagnostics: gradient cosine, ghost residual, loop gain and norms, each against its definition."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from lavaghost.dynamics import Parameters
 from lavaghost.methods.backprop import Backprop, Frozen
-from lavaghost.methods.base import Batch, Changes, Factors, Method
+from lavaghost.methods.base import Batch, Changes, Factors, Method, Reference
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.residuals import loop_gain, residuals
 from lavaghost.methods.ghost.rules import TEMPORAL
@@ -80,13 +82,15 @@ def test_cosines_compare_with_the_gradient_of_the_same_batch():
     assert max(wrong) < 0.99 < min(found)
 
 
+def turned_back(graph, params, x, target):
+    found = backprop_gradient(graph, params, x, target)
+    return [found[0], -found[1], found[2]]
+
+
 class Elsewhere(Backprop):
     """Measured against a reference of its own: the gradient turned round in layer 2."""
 
-    @staticmethod
-    def reference(graph, params, x, target):
-        found = backprop_gradient(graph, params, x, target)
-        return [found[0], -found[1], found[2]]
+    reference: ClassVar[Reference | None] = turned_back
 
 
 def test_a_method_may_name_its_own_reference():

@@ -191,7 +191,7 @@ def test_what_is_added_and_what_follows_comes_after_the_step():
     kept = {name: a.copy() for name, a in params.named().items()}
     rng = np.random.default_rng(0)
     factor = Factors(rng.normal(size=(6, 6)), rng.normal(size=(6, 5)), 1.0)
-    add = {"ghost_weights.1": np.float32(rng.normal(size=(6, 5)))}
+    add = {"ghost_weights.1": rng.normal(size=(6, 5)).astype(np.float32)}
     optimiser.apply(params, Changes({"weights.2": factor}, add, {"ghost_weights.1": "weights.2"}), 0.1)
     step = params.weights[1] - kept["weights.2"]
     np.testing.assert_allclose(
