@@ -7,8 +7,10 @@ import argparse
 
 from benchmarks.tables import Table
 from lavaghost.datasets import load_digits
-from lavaghost.net.spec import Learning, Network, usual_eta
-from lavaghost.train.loop import train
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import usual_eta
+from lavaghost.net.network import Network
+from lavaghost.run.train import train
 
 CASES = ((8, 0.3), (16, 0.3), (32, 0.3), (31, 0.03), (62, 0.03))
 """Hidden layers of 64, and lam."""
@@ -18,10 +20,9 @@ def rows(epochs: int, seed: int) -> list[list[str]]:
     """One row per case: cosines of layer 1, of the worst layer, and accuracy."""
     data, found = load_digits(), []
     for hidden, lam in CASES:
-        network = Network(layers=(data.n_inputs, *[64] * hidden, data.n_classes), lam=lam)
-        learning = Learning(rule="prediction", epochs=epochs, seed=seed, eta=usual_eta(network.depth))
-        history = train(network, learning, data).history
-        cells = [f"{hidden}", f"{lam:g}", f"{learning.eta:g}"]
+        network = Network(layers=(data.n_inputs, *[64] * hidden, data.n_classes))
+        history = train(network, data, method=Ghost(lam=lam), epochs=epochs, seed=seed).figures
+        cells = [f"{hidden}", f"{lam:g}", f"{usual_eta(network.depth):g}"]
         for row in (history[0], history[-1]):
             worst = min(row["cosines"])
             cells += [f"{row['cosines'][0]:.4f}", f"{worst:.4f} ({row['cosines'].index(worst) + 1})"]

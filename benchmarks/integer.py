@@ -21,11 +21,13 @@ from lavaghost.base.names import Mechanism
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava.available import require_lava
-from lavaghost.methods.methods import Ghost
+from lavaghost.methods.base import Batch, Method, Moment
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.spec import Learning, Network
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Float
-from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.course import course
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
@@ -33,13 +35,15 @@ from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
 from lavaghost.online.integers.settings import (
     IntegerLearning,
     default_formats,
+    integer_rule,
     suited,
 )
 
 
-def network(mechanism: Mechanism = "duplicate") -> Network:
-    """The network of `benchmarks.integer_accuracy`."""
-    return suited(Network(layers=(400, 400, 10), mechanism=mechanism))
+def parts(mechanism: Mechanism = "duplicate") -> tuple[Graph, Method]:
+    """The graph and the method of `benchmarks.integer_accuracy`."""
+    network, method = suited(Network(layers=(400, 400, 10)), Ghost(mechanism=mechanism))
+    return method.graph(network), method
 
 
 def images(count: int) -> Any:
@@ -61,15 +65,14 @@ def rate(work: Callable[[], int]) -> float:
 
 def integers(samples: int, mechanism: Mechanism) -> float:
     """Compiled learning, one sample at a time."""
-    net = network(mechanism)
-    formats = default_formats(net)
-    learner = CompiledNetwork(net, formats, DEFAULT, initial_integers(net, 0, formats, DEFAULT))
-    learning = IntegerLearning(rule="prediction" if mechanism == "duplicate" else "temporal")
+    graph, method = parts(mechanism)
+    learner = CompiledNetwork(graph, initial_integers(graph, 0, default_formats(graph), DEFAULT))
+    rule, learning = integer_rule(method), IntegerLearning()
     x = learner.spikes(learner.arith.input(images(samples)))
     labels = np.arange(samples) % 10
 
     def work() -> int:
-        learner.learn(learning, x, labels, 0)
+        learner.learn(rule, learning, x, labels, 0)
         return samples
 
     return rate(work)
@@ -77,15 +80,13 @@ def integers(samples: int, mechanism: Mechanism) -> float:
 
 def integer_definition(samples: int) -> float:
     """The same phases by `network_step` in numpy, one sample at a time, without the update."""
-    net = network()
-    formats = default_formats(net)
-    params = initial_integers(net, 0, formats, DEFAULT)
-    arith = CompiledNetwork(net, formats, DEFAULT, params).arith
-    engine, x, target = Stepped(net, arith), images(samples), np.eye(10)
+    graph, _ = parts()
+    held = initial_integers(graph, 0, default_formats(graph), DEFAULT)
+    engine, x, target = Stepped(graph, held.arith), images(samples), np.eye(10)
 
     def work() -> int:
         for i in range(samples):
-            engine.ends(params, x[i : i + 1], target[i % 10][None])
+            engine.ends(held, x[i : i + 1], target[i % 10][None])
         return samples
 
     return rate(work)
@@ -93,16 +94,18 @@ def integer_definition(samples: int) -> float:
 
 def floats(samples: int, batch: int) -> float:
     """The float stepped engine with its optimiser, in double precision."""
-    net = network()
-    learning = Learning(engine="stepped", rule="prediction", batch_size=batch, momentum=0.0, weight_decay=0.0)
-    method, params = Ghost(net, learning), initial_parameters(net, 0, np.float64)
-    optimiser = Momentum(params, 0.0, 0.0)
+    graph, method = parts()
+    learning = Learning(engine="stepped", batch_size=batch, momentum=0.0, weight_decay=0.0)
+    params, work_of = initial_parameters(graph, 0, np.float64), method.prepare(graph, learning)
+    optimiser = Momentum(graph, params, 0.0, 0.0)
     x, target = images(samples), np.eye(10)[np.arange(samples) % 10]
 
     def work() -> int:
         for i in range(0, samples, batch):
             part = slice(i, i + batch)
-            optimiser.apply(params, method.factors(params, x[part], target[part]), 1e-6)
+            moment = Moment(0, 0, i // batch)
+            changes, _ = method.update(work_of, params, {}, Batch(x[part], target[part], moment))
+            optimiser.apply(params, changes, 1e-6)
         return samples
 
     return rate(work)
@@ -120,26 +123,28 @@ def on_lava(model: Literal["fused", "decomposed"], fixed: bool, trials: int) -> 
     from lavaghost.lava.quiet import quiet
     from lavaghost.lava.session import Session, configuration
 
-    net, x, target = network(), images(4), np.eye(10)[:4]
-    formats = default_formats(net)
-    arith = Loihi(formats) if fixed else Float()
-    plan: AnyCourse = IntegerCourse(net, IntegerLearning(), formats, DEFAULT, 1000)
+    (graph, method), x, target = parts(), images(4), np.eye(10)[:4]
+    formats = default_formats(graph)
+    held = initial_integers(graph, 0, formats, DEFAULT)
+    arith = held.arith if fixed else Float()
+    plan: AnyCourse = IntegerCourse(graph, integer_rule(method), IntegerLearning(), formats, DEFAULT, 1000)
     if not fixed:
         online = Learning(engine="lava", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.01)
-        plan = course(net, online, 1000)
+        plan = course(graph, method, online, 1000)
     kind = np.int32 if fixed else np.float64
     with quiet():
-        ghosts = ghost_network(net, initial_integers(net, 0, formats, DEFAULT), plan, arith)
+        numbers = held if fixed else initial_parameters(graph, 0, np.float64)
+        ghosts = ghost_network(graph, numbers, plan)
         source = TeachingSource(
             samples=arith.input(x).astype(kind),
             targets=arith.array(target).astype(kind),
             order=lambda trial: trial % 4,
-            clock=Clock(net, plan),
+            clock=Clock(graph, plan),
         )
     source.x_out.connect(ghosts.x_in)
     source.y_out.connect(ghosts.y_in)
     source.nudge_out.connect(ghosts.nudge_in)
-    steps = trial_steps(net, plan)
+    steps = trial_steps(graph, plan)
     with Session(ghosts, configuration(model, fixed)) as session:
         session.run(steps, timeout_s=300)
         start = time.perf_counter()

@@ -22,14 +22,18 @@ from lavaghost.base.files import write_atomic
 from lavaghost.base.names import Mechanism
 from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset, load
-from lavaghost.net.spec import Network, Physics
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.online.integers.settings import (
     IntegerLearning,
     suited,
     suited_fraction,
 )
-from lavaghost.train.integer_loop import train_integers
+from lavaghost.training.checkpoint import fingerprint, identity
+from lavaghost.training.integer_learner import IntegerLearner
+from lavaghost.training.loop import run as run_loop
 
 OUT = Path("out/integers")
 HEAD = "| network | mean % | from to | seeds | worst cosines | sampled | residuals | s |"
@@ -37,7 +41,7 @@ SLOW_DECAY = (0.25, 0.5, 0.7, 0.85)
 
 
 class Row(NamedTuple):
-    """One row: a data set, a mechanism, and what its learning changes of the defaults."""
+    """One row: a data set, a mechanism, and what its learning changes of the defaults; its rule is the usual one."""
 
     name: str
     data: str
@@ -49,21 +53,21 @@ class Row(NamedTuple):
     @property
     def widths(self) -> LoihiWidths:
         """Those of Loihi, with the fraction of states that the mechanism learns well with."""
-        return replace(DEFAULT, state_fraction=suited_fraction(Physics(mechanism=self.mechanism)))
+        graph = Ghost(mechanism=self.mechanism).graph(Network(layers=(1, self.hidden, 1)))
+        return replace(DEFAULT, state_fraction=suited_fraction(graph))
 
 
-TEMPORAL = {"rule": "temporal"}
 MNIST = {"epochs": 20, "eta_exponent": -5, "halve_at": SLOW_DECAY}
 SLOWER = {**MNIST, "eta_exponent": -6}
 """For denser hidden rates: a step on one sample overshoots when eta |r|^2 passes 2."""
 ROWS = (
     Row("mnist-duplicate", "mnist", "duplicate", 400, MNIST),
     Row("digits-duplicate", "digits", "duplicate", 128, {"epochs": 40}, 5),
-    Row("digits-online", "digits", "online", 128, {"epochs": 40, **TEMPORAL}, 5),
-    Row("digits-learned", "digits", "learned", 128, {"epochs": 40, **TEMPORAL}, 3),
+    Row("digits-online", "digits", "online", 128, {"epochs": 40}, 5),
+    Row("digits-learned", "digits", "learned", 128, {"epochs": 40}, 3),
     Row("digits-duplicate-shared", "digits", "duplicate", 128, {"epochs": 40, "rounding": "shared"}, 3),
-    Row("mnist-online", "mnist", "online", 400, TEMPORAL, 3),
-    Row("mnist-learned", "mnist", "learned", 400, {**SLOWER, **TEMPORAL, "pretrain_samples": 60_000}, 1),
+    Row("mnist-online", "mnist", "online", 400, {}, 3),
+    Row("mnist-learned", "mnist", "learned", 400, {**SLOWER, "pretrain_samples": 60_000}, 1),
 )
 
 
@@ -79,11 +83,10 @@ def centre(data: Dataset) -> Dataset:
     )  # fmt: skip
 
 
-def network_of(row: Row, data: Dataset) -> Network:
-    """The network of a row, with physics that suit integers."""
-    return suited(
-        Network(layers=(data.n_inputs, row.hidden, data.n_classes), mechanism=row.mechanism), row.widths
-    )
+def parts_of(row: Row, data: Dataset) -> tuple[Network, Method]:
+    """The network and the method of a row, with physics that suit integers."""
+    network = Network(layers=(data.n_inputs, row.hidden, data.n_classes))
+    return suited(network, Ghost(mechanism=row.mechanism), row.widths)
 
 
 def run(row: Row, seed: int, data: Dataset) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def run(row: Row, seed: int, data: Dataset) -> dict[str, Any]:
         found = json.loads(path.read_text())
         if len(found["history"]) == learning.epochs + 1:
             return found
-    network = network_of(row, data)
+    network, method = parts_of(row, data)
     history: list[dict[str, Any]] = []
 
     def report(_done: int, _total: int, epoch: dict[str, Any] | None) -> None:
@@ -110,12 +113,18 @@ def run(row: Row, seed: int, data: Dataset) -> dict[str, Any]:
             )
 
     out = OUT / f"{row.name}-{seed}"
-    done = train_integers(network, learning, data, widths=row.widths, out=out, resume=True, report=report)
+    learner = IntegerLearner(network, method, learning, data, widths=row.widths)
+    settings = {
+        "network": network.model_dump(mode="json"),
+        "method": method.settings(),
+        "learning": learning.model_dump(mode="json"),
+    }
+    owner = identity(**settings, data=fingerprint(data), widths=row.widths.as_json())
+    done = run_loop(learner, out=out, identity=owner, resume=True, report=report)
     found = {
         "name": row.name,
         "seed": seed,
-        "network": network.model_dump(),
-        "learning": learning.model_dump(),
+        **settings,
         "seconds": done.seconds,
         "history": done.history,
     }

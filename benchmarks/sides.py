@@ -10,11 +10,10 @@ import time
 from typing import Any, NamedTuple, Protocol
 
 from lavaghost.datasets import Dataset
-from lavaghost.dynamics import initial_parameters
-from lavaghost.methods.methods import make_method
-from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.spec import Learning, Network
-from lavaghost.train.loop import accuracy, shuffled
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Network
+from lavaghost.training.float_learner import FloatLearner, accuracy
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -32,28 +31,27 @@ class Side(Protocol):
 
 
 class Ours:
-    """The loop of `lavaghost.train.loop.train`, without its diagnostics and checkpoints."""
+    """Epochs of `lavaghost.training.float_learner`, without diagnostics and checkpoints; `rule` is the ghosts'."""
 
-    def __init__(self, layers: tuple[int, ...], data: Dataset, **learning: Any) -> None:
-        self.network = Network(layers=layers)
-        self.learning = Learning(batch_size=BATCH, eta=ETA, momentum=MOMENTUM, weight_decay=0.0, **learning)
+    def __init__(
+        self, layers: tuple[int, ...], data: Dataset, rule: str = "prediction", **learning: Any
+    ) -> None:
+        steps = Learning(
+            batch_size=BATCH, eta=ETA, eta_decay="constant", momentum=MOMENTUM, weight_decay=0.0, **learning
+        )
+        self.learner = FloatLearner(Network(layers=layers), Ghost(rule=rule), steps, data, diagnostics=False)
         self.data, self.epochs = data, 0
-        self.params = initial_parameters(self.network, self.learning.seed)
-        self.method = make_method(self.network, self.learning)
-        self.optimiser = Momentum(self.params, MOMENTUM, 0.0)
 
     def epoch(self) -> float:
         """See `Side`."""
         start = time.perf_counter()
-        for x, target in shuffled(self.data, BATCH, self.learning.seed, self.epochs):
-            self.optimiser.apply(self.params, self.method.factors(self.params, x, target), ETA)
-            self.method.after_step(self.params, self.optimiser, ETA)
+        self.learner.epoch(self.epochs, lambda done: None)
         self.epochs += 1
         return time.perf_counter() - start
 
     def accuracy(self) -> float:
         """See `Side`."""
-        return accuracy(self.network, self.learning, self.params, self.data.x_test, self.data.y_test)
+        return accuracy(self.learner.graph, self.learner.params, self.data.x_test, self.data.y_test)
 
 
 class Torch:

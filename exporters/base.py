@@ -135,7 +135,7 @@ class Exporter(Protocol):
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Names of the runtimes (`lavaghost.verify`) that run its file, the usual one first; may be empty."""
+        """Names of the runtimes (`lavaghost.verification`) that run its file, the usual one first; may be empty."""
         ...
 
     @property

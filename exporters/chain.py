@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lavaghost.base.errors import ExportError
-from lavaghost.exporters.lowering import BoundProjection, Units, forward_nodes, lowering
+from lavaghost.exporters.lowering import Link, Units, forward_nodes, lowering
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
@@ -67,8 +67,8 @@ def chaining(target: str) -> None:
         links.scale = units.scale
 
     @writes.projection("dense")
-    def _(synapses: BoundProjection, links: Links) -> None:
-        links.weights.append(synapses.matrix)
+    def _(link: Link, links: Links) -> None:
+        links.weights.append(link.matrix)
 
     @writes.population("hidden")
     def _(units: Units, links: Links) -> None:

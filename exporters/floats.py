@@ -16,7 +16,7 @@ from lavaghost.net.graph import Graph
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 
-__all__ = ["float_expected", "raw_samples", "rounding", "scaled"]
+__all__ = ["float_expected", "model_rates", "raw_samples", "rounding"]
 
 UNIT = 2.0**-24
 """Unit roundoff of float32, round to nearest."""
@@ -31,14 +31,14 @@ VALUES = 1 << 23
 def float_expected(trained: Model, raw: Array) -> Expected:
     """What a float32 file of the feedforward pass must answer for `raw (samples, n_0)`."""
     network = trained.network
-    x = scaled(raw, trained.input_scale)
+    x = model_rates(raw, trained.input_scale)
     size = max(1, min(1000, VALUES // (network.layers[-1] * max(network.layers[1:]))))
     parts = [rounding(trained.graph, trained.params, x[i : i + size]) for i in range(0, len(x), size)]
     logits, tolerance = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
 
 
-def scaled(raw: Array, input_scale: float) -> Array:
+def model_rates(raw: Array, input_scale: float) -> Array:
     """What a file makes of raw samples: one float32 product, the same on every runtime."""
     return raw if input_scale == 1.0 else raw * np.float32(input_scale)
 

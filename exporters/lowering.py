@@ -11,7 +11,7 @@ A format registers how it writes a population, by its role, and a projection, by
     def _(units: Units, build: Build) -> None: ...
 
     @writes.projection("dense")
-    def _(synapses: Synapses, build: Build) -> None: ...
+    def _(link: Link, build: Build) -> None: ...
 
     for node in forward_nodes(trained):
         writes(node, build)
@@ -76,7 +76,7 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundProjection:
+class Link:
     """A projection and its numbers.
 
     products  of its kind, the way that the tensor goes; `weights` are the tensor's, in the shape of that kind
@@ -132,7 +132,7 @@ class BoundProjection:
         return self.stored.T if self.transposed else self.stored
 
 
-Node = Units | BoundProjection
+Node = Units | Link
 
 
 def forward_nodes(trained: Model) -> tuple[Node, ...]:
@@ -140,7 +140,7 @@ def forward_nodes(trained: Model) -> tuple[Node, ...]:
     graph = trained.graph
     nodes: list[Node] = [units_of(trained, "input")]
     for projection in graph.along("feedforward"):
-        nodes += [synapses_of(trained, projection), units_of(trained, projection.target)]
+        nodes += [link_of(trained, projection), units_of(trained, projection.target)]
     return tuple(nodes)
 
 
@@ -153,7 +153,7 @@ def _beside(trained: Model) -> Iterator[Node]:
     graph = trained.graph
     seen = {"input", *(p.target for p in graph.along("feedforward"))}
     for projection in (p for p in graph.projections if p.path != "feedforward"):
-        yield synapses_of(trained, projection)
+        yield link_of(trained, projection)
         for name in (projection.target, projection.source):
             if name not in seen:
                 seen.add(name)
@@ -173,12 +173,12 @@ def units_of(trained: Model, name: str) -> Units:
     )
 
 
-def synapses_of(trained: Model, projection: Projection) -> BoundProjection:
+def link_of(trained: Model, projection: Projection) -> Link:
     """A projection of the graph; its array is that of the network, read-only, never copied."""
     products = trained.graph.products(projection)
     if projection.tensor is None:
-        return BoundProjection(projection, products, np.zeros(products.shape, np.float32))
-    return BoundProjection(projection, products, trained.params.named()[projection.tensor])
+        return Link(projection, products, np.zeros(products.shape, np.float32))
+    return Link(projection, products, trained.params.named()[projection.tensor])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ class Lowering:
 
     target: str
     populations: dict[str, Callable[[Units, Any], None]] = field(default_factory=dict)
-    projections: dict[str, Callable[[BoundProjection, Any], None]] = field(default_factory=dict)
+    projections: dict[str, Callable[[Link, Any], None]] = field(default_factory=dict)
 
     def population(self, role: str) -> Callable[[WriteNode], WriteNode]:
         """Registers the writer of populations of a role, in the place of the one before."""
@@ -208,7 +208,7 @@ class Lowering:
 
     def _writer(self, what: str, name: str, key: str, writers: Mapping[str, Callable[..., None]]) -> Any:
         if key not in writers:
-            takes, called = ("Units", "role") if what == "population" else ("Synapses", "kind")
+            takes, called = ("Units", "role") if what == "population" else ("Link", "kind")
             raise ExportError(
                 f"exporter {self.target!r} has no lowering for node {name!r} of {called} {key}; register a function "
                 f"of ({takes}, build) with lowering({self.target!r}).{what}({key!r}), or use another exporter"

@@ -20,7 +20,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Expected, ExportReport, NoOptions
 from lavaghost.exporters.carried import feedforward_carries, float_weights
 from lavaghost.exporters.floats import float_expected
-from lavaghost.exporters.lowering import BoundProjection, Units, forward_nodes, lowering
+from lavaghost.exporters.lowering import Link, Units, forward_nodes, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -63,8 +63,8 @@ def _(units: Units, build: Build) -> None:
 
 
 @writes.projection("dense")
-def _(synapses: BoundProjection, build: Build) -> None:
-    build.matrix = build.constant(synapses.tensor, synapses.matrix)
+def _(link: Link, build: Build) -> None:
+    build.matrix = build.constant(link.tensor, link.matrix)
 
 
 @writes.population("hidden")

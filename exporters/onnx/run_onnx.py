@@ -52,7 +52,7 @@ VALUES = 1 << 26
 """Most values of one layer that a batch may have."""
 
 
-def run(file: Path, raw: Array, network: Network) -> Outputs:
+def run_onnx(file: Path, raw: Array, network: Network) -> Outputs:
     """Raw samples `(samples, n_0)` through `file`.
 
     Raises `ExportError` if the file is damaged, not plain, or of other sizes than `network`, and

@@ -27,9 +27,9 @@ from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport
 from lavaghost.exporters.carried import NONE, RELU, float_weights, measured_on
 from lavaghost.exporters.floats import float_expected, raw_samples
-from lavaghost.exporters.lowering import BoundProjection, Units, all_nodes, lowering
+from lavaghost.exporters.lowering import Link, Units, all_nodes, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
+from lavaghost.exporters.onnx.settle_reference import settle_expected, settled_in_time
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
@@ -73,7 +73,7 @@ class SettleOnnxExporter:
         steps = options.steps or trained.graph.schedule.t_free_steps
         x, what = measured_on(trained, calibration)
         exact = float_expected(trained, raw_samples(x, trained.input_scale)).logits
-        gap = np.abs(settled(trained, steps, x) - exact).max()
+        gap = np.abs(settled_in_time(trained, steps, x) - exact).max()
         after = f"after {steps} steps outputs are within {gap:.2g} of the feedforward pass on {what}"
         graph, activation, ghosts, feedback = trained.graph, RELU, NONE, NONE
         if graph.has_ghosts:
@@ -117,7 +117,7 @@ class Body(Build):
     arriving: dict[str, dict[str, str]] = field(default_factory=dict)
     bias: dict[str, Array] = field(default_factory=dict)
     ghosts: list[str] = field(default_factory=list)
-    links: list[BoundProjection] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
     def integrate(self, name: str, drive: str, gain: str) -> None:
         """v += (drive - v) * gain."""
@@ -125,7 +125,7 @@ class Body(Build):
         self.add("Mul", [f"change.{name}", gain], f"step.{name}")
         self.add("Add", [f"v.{name}", f"step.{name}"], f"next.{name}")
 
-    def arrives(self, link: BoundProjection, message: str) -> None:
+    def arrives(self, link: Link, message: str) -> None:
         """`message` is what a link delivers; several of one role are summed."""
         role, there = ROLES[link.path], self.arriving[link.target]
         if role in there:
@@ -167,7 +167,7 @@ def _(units: Units, body: Body) -> None:
 
 
 @writes.projection("dense")
-def message(link: BoundProjection, body: Body) -> None:
+def message(link: Link, body: Body) -> None:
     """What a connection delivers, with the bias of its target where it is the target's first drive."""
     given = [body.outer.constant(link.tensor, link.stored)]
     if ROLES[link.path] == "drive" and link.target in body.bias and "drive" not in body.arriving[link.target]:
@@ -182,7 +182,7 @@ def message(link: BoundProjection, body: Body) -> None:
 
 
 @writes.projection("one_to_one")
-def _(link: BoundProjection, body: Body) -> None:
+def _(link: Link, body: Body) -> None:
     if link.inhibitory:
         body.arrives(link, f"next.{link.source}")  # takes no step
     else:
@@ -195,7 +195,7 @@ def settle_graph(trained: Model, steps: int) -> onnx.ModelProto:
     body = Body(outer=outer)
     nodes = all_nodes(trained)
     # messages come after all rates
-    for node in sorted(nodes, key=lambda node: isinstance(node, BoundProjection)):
+    for node in sorted(nodes, key=lambda node: isinstance(node, Link)):
         writes(node, body)
     update(body, trained.graph)
     rest(outer, body.links)
@@ -238,7 +238,7 @@ def update(body: Body, graph: Graph) -> None:
     body.add("Identity", ["drive"], "drive.same")
 
 
-def rest(outer: Build, links: list[BoundProjection]) -> None:
+def rest(outer: Build, links: list[Link]) -> None:
     """Zeros for each membrane, `[N, n]`, from the first product that leads there."""
     there: set[str] = set()
     for link in links:

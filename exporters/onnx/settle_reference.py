@@ -20,7 +20,7 @@ import numpy as np
 
 from lavaghost.engines.stepped import Stepped
 from lavaghost.exporters.base import Expected
-from lavaghost.exporters.floats import LAMBDA, UNIT, scaled
+from lavaghost.exporters.floats import LAMBDA, UNIT, model_rates
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
@@ -66,7 +66,7 @@ def with_steps(graph: Graph, steps: int) -> Graph:
     return graph.having(schedule=graph.schedule.model_copy(update={"t_free_steps": steps}))
 
 
-def settled(trained: Model, steps: int, x: Array, arith: Float | None = None) -> Array:
+def settled_in_time(trained: Model, steps: int, x: Array, arith: Float | None = None) -> Array:
     """r_L of the stepped engine after `steps` steps, the reset included, for `x (samples, n_0)`: `(samples, n_L)`.
 
     A network that does not relax is at its end point when its schedule is over, and stays there.
@@ -78,15 +78,15 @@ def settled(trained: Model, steps: int, x: Array, arith: Float | None = None) ->
 
 def settle_expected(trained: Model, steps: int, raw: Array) -> Expected:
     """What a float32 walk must answer for `raw (samples, n_0)`."""
-    x = scaled(raw, trained.input_scale)
+    x = model_rates(raw, trained.input_scale)
     parts = [_walks(trained, steps, x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
     logits, tolerance = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Expected(logits, tolerance, exact=False, labels=logits.argmax(axis=1))
 
 
 def _walks(trained: Model, steps: int, x: Array) -> tuple[Array, Array]:
-    exact = settled(trained, steps, x)
-    off = [settled(trained, steps, x, Sampled(seed=seed)) - exact for seed in range(WALKS)]
+    exact = settled_in_time(trained, steps, x)
+    off = [settled_in_time(trained, steps, x, Sampled(seed=seed)) - exact for seed in range(WALKS)]
     variance = np.mean(np.square(off), axis=0)
     # one sample's own estimate has few draws, so it is at least that of all
     deviation = np.sqrt(np.maximum(variance, variance.mean(axis=0)))

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from lavaghost.exporters.onnx_import.model_graph import ModelNode
-from lavaghost.exporters.onnx_import.moves import known
+from lavaghost.exporters.onnx_import.moves import sizes_or_array
 from lavaghost.exporters.onnx_import.ops import NUMBERS, Operator, attribute, axis_of, number, take, whole
 from lavaghost.exporters.onnx_import.spine import Spine
 from lavaghost.exporters.onnx_import.tensors import RefusedError, array
@@ -71,7 +71,7 @@ def dequantize(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[An
     return (finite((q.astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)),)
 
 
-def quantize(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
+def quantized_constant(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
     """saturate(round(x / scale) + zero), ties to even."""
     x = take(inputs, 0, "input", np.ndarray)
     if x.dtype.kind != "f":
@@ -194,7 +194,7 @@ def shape_of(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any,
         if any(size is BATCH for size in sizes):
             raise RefusedError("counts the values of a whole batch")
         return (np.array(math.prod(sizes), np.int64),)
-    return (known(sizes[attribute(node, "start", 0) : attribute(node, "end", None)]),)
+    return (sizes_or_array(sizes[attribute(node, "start", 0) : attribute(node, "end", None)]),)
 
 
 def filled(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
@@ -244,7 +244,7 @@ def joined(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, .
     chain.spend(sum(part.size for part in arrays))
     axis = axis_of(attribute(node, "axis", 1), arrays[0].ndim)
     if any(isinstance(part, DimSizes) for part in inputs):
-        return (known(np.concatenate([part.astype(object) for part in arrays], axis)),)
+        return (sizes_or_array(np.concatenate([part.astype(object) for part in arrays], axis)),)
     return (np.concatenate(arrays, axis),)
 
 
@@ -257,7 +257,7 @@ CONSTANTS: dict[tuple[str, str], Operator] = {
     ("", "ConstantOfShape"): filled,
     ("", "Range"): counted,
     ("", "DequantizeLinear"): dequantize,
-    ("", "QuantizeLinear"): quantize,
+    ("", "QuantizeLinear"): quantized_constant,
     **{("", op): arithmetic for op in (*UNARY, *BINARY, *MANY, "Where")},
     **{("", op): reduced for op in REDUCED},
 }

@@ -32,7 +32,9 @@ def relocate(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any,
         chain.spend(sum(part.size for part in found))
         return tuple(found)
     if isinstance(value, DimSizes):
-        return tuple(known(np.asarray(part, object)) for part in move(node, value.values, inputs, chain, 0))
+        return tuple(
+            sizes_or_array(np.asarray(part, object)) for part in move(node, value.values, inputs, chain, 0)
+        )
     if not isinstance(value, Affine | Clipped | Answer):
         raise RefusedError("its input is neither a constant nor computed from the input")
     size = math.prod(value.shape)
@@ -41,7 +43,7 @@ def relocate(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any,
     return tuple(_placed(node, value, part, chain) for part in found)
 
 
-def known(values: Array) -> Array | DimSizes:
+def sizes_or_array(values: Array) -> Array | DimSizes:
     """Sizes without BATCH among them are integers like any other."""
     return DimSizes(values) if any(entry is BATCH for entry in values.flat) else values.astype(np.int64)
 
@@ -190,7 +192,7 @@ def cut(node: ModelNode, array: Array, inputs: Sequence[Any], chain: Spine, lead
     return [array[tuple(ranges)]]
 
 
-def split(node: ModelNode, array: Array, inputs: Sequence[Any], chain: Spine, lead: int) -> list[Array]:
+def split_parts(node: ModelNode, array: Array, inputs: Sequence[Any], chain: Spine, lead: int) -> list[Array]:
     """Parts along an axis, of given or equal sizes."""
     axis = axis_of(attribute(node, "axis", 0), array.ndim)
     _stays(axis, lead)
@@ -263,7 +265,7 @@ MOVES: dict[str, Move] = {
     "Gather": gather,
     "ArrayFeatureExtractor": gather,
     "Slice": cut,
-    "Split": split,
+    "Split": split_parts,
     "Expand": expand,
     "Tile": expand,
 }

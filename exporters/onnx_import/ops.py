@@ -17,12 +17,12 @@ from lavaghost.exporters.onnx_import.tensors import RefusedError, type_name
 from lavaghost.exporters.onnx_import.values import (
     Affine,
     Answer,
-    added,
     along,
     broadcast,
     moved,
     scaled,
-    shifted,
+    shift_of,
+    sum_of,
     summed,
 )
 from lavaghost.numbers.arithmetic import Array
@@ -95,10 +95,10 @@ def real(value: Affine) -> Affine:
 def _biased(node: ModelNode, value: Affine, constant: Array, chain: Spine) -> Affine:
     value, bias = along(constant, value, chain.lead)
     chain.spend(bias.size)
-    return shifted(value, bias)
+    return shift_of(value, bias)
 
 
-def gemm(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
+def gemm_layer(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
     """Y = alpha A' B' + beta C."""
     value = take(inputs, 0, "input A")
     matrix = weights_of(take(inputs, 1, "weights B", np.ndarray))
@@ -171,7 +171,7 @@ def elementwise(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[A
         value = scaled(value, -1.0) if turned and node.op == "Sub" else value
         if value.offset is not None or value.matrix is None:
             chain.note(node, "into a bias", value)
-        return (shifted(value, -constant.astype(np.float64) if node.op == "Sub" and not turned else constant),)
+        return (shift_of(value, -constant.astype(np.float64) if node.op == "Sub" and not turned else constant),)
     if node.op == "Div":
         if turned or not np.all(constant):
             raise RefusedError("divides by a value of the network, or by 0")
@@ -194,7 +194,7 @@ def _both(node: ModelNode, one: Affine, other: Affine, chain: Spine) -> Affine:
     other, _ = broadcast(other, both, chain.lead)
     chain.spend(2 * one.size * one.units)
     chain.note(node, "two values of one layer, into one")
-    return added(one, other)
+    return sum_of(one, other)
 
 
 def total(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
@@ -257,7 +257,7 @@ def scaler(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, .
         if not fits or not all(isinstance(x, float) for x in numbers):
             raise RefusedError(f"has {len(offset)} offsets and {len(scale)} scales for {value.size} values")
     chain.note(node, "into weights and bias", value)
-    value = shifted(value, -np.array(offset))
+    value = shift_of(value, -np.array(offset))
     return (replace(scaled(value, np.array(scale if len(scale) > 1 else scale[0])), kind="float32"),)
 
 
@@ -285,7 +285,7 @@ def batch_normalization(node: ModelNode, inputs: Sequence[Any], chain: Spine) ->
     factor = gain / np.sqrt(variance)
     chain.spend(value.size if value.matrix is None else value.matrix.size)
     chain.note(node, "into weights and bias", value)
-    return (shifted(scaled(value, factor), bias - mean * factor),)
+    return (shift_of(scaled(value, factor), bias - mean * factor),)
 
 
 def same(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
@@ -310,7 +310,7 @@ def cast(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {
-    ("", "Gemm"): gemm,
+    ("", "Gemm"): gemm_layer,
     ("", "MatMul"): matmul,
     **{("", op): elementwise for op in ("Add", "Sub", "Mul", "Div")},
     **{("", op): total for op in ("Sum", "Mean")},

@@ -8,7 +8,7 @@ import numpy as np
 
 from lavaghost.exporters.onnx_import.model_graph import ModelNode
 from lavaghost.exporters.onnx_import.tensors import Beside, RefusedError
-from lavaghost.exporters.onnx_import.values import Affine, Clipped, dense, multiplied, scaled, shifted
+from lavaghost.exporters.onnx_import.values import Affine, Clipped, dense, product_of, scaled, shift_of
 from lavaghost.numbers.arithmetic import Array
 
 FLOAT_TINY, FLOAT_MAX = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -79,7 +79,7 @@ class Spine:
         elif value.gain is not None or value.offset is not None or value.pick is not None:
             self.note(node, f"{' and '.join(self.before[:10])} before it, into weights and bias")
         self.before = []
-        return replace(multiplied(weights, value), kind=str(weights.dtype))
+        return replace(product_of(weights, value), kind=str(weights.dtype))
 
     def layer(self, value: Any) -> Any:
         """The rates of a rectification, which becomes a layer; any other value as it is."""
@@ -119,10 +119,10 @@ class Spine:
             )
             self.before = []
         if turned:
-            value, end = shifted(scaled(value, -1.0), high), high
+            value, end = shift_of(scaled(value, -1.0), high), high
             self.note(node, f"min(a, {high:g}), as {high:g} - relu({high:g} - a)")
         elif low != 0:
-            value = shifted(value, -low)
+            value = shift_of(value, -low)
             self.note(node, f"its lower bound {low:g} into biases")
         if factor != 1:
             value = scaled(value, factor)

@@ -12,7 +12,7 @@ from lavaghost.exporters.onnx_import.ops import Operator, attribute, axis_of, nu
 from lavaghost.exporters.onnx_import.spine import Spine
 from lavaghost.exporters.onnx_import.tensors import RefusedError
 from lavaghost.exporters.onnx_import.units import last
-from lavaghost.exporters.onnx_import.values import Affine, Answer, Clipped, shifted, stacked
+from lavaghost.exporters.onnx_import.values import Affine, Answer, Clipped, shift_of, stacked
 
 Classes = tuple[int | str, ...]
 
@@ -31,7 +31,7 @@ def _over_classes(answer: Answer, axes: range) -> bool:
     return int(np.prod(sizes, dtype=np.int64)) == int(np.prod(answer.shape, dtype=np.int64))
 
 
-def softmax(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
+def softmax_scores(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
     """Softmax and LogSoftmax over the classes keep the order of the logits.
 
     Before opset 13 they go over all axes from `axis` on.
@@ -139,7 +139,7 @@ def arithmetic_of_scores(node: ModelNode, inputs: Sequence[Any], chain: Spine) -
     return (replace(answer, low=float(low[node.op]())),)
 
 
-def named(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
+def names_of(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
     """ArrayFeatureExtractor and Gather: classes[label], or a choice of values."""
     if len(inputs) > 1 and not isinstance(inputs[1], Answer):
         return relocate(node, inputs, chain)
@@ -192,7 +192,7 @@ def linear_classifier(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> t
         )
     matrix = np.array(rows, np.float32).reshape(len(names), value.size)
     logits = chain.weigh(node, matrix, value)
-    logits = shifted(logits, np.array(bias, np.float32)) if bias else logits
+    logits = shift_of(logits, np.array(bias, np.float32)) if bias else logits
     scores = Answer("scores", logits, logits.shape)
     scores = replace(scores, classes=_classes(names, scores))
     return replace(scores, kind="label", shape=scores.shape[:-1]), scores
@@ -209,7 +209,7 @@ def linear_regressor(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tu
     if attribute(node, "post_transform", "NONE", str) != "NONE":
         raise RefusedError("transforms its targets; only NONE is affine")
     found = chain.weigh(node, np.array(rows, np.float32).reshape(count, value.size), value)
-    return (shifted(found, np.array(bias, np.float32)) if bias else found,)
+    return (shift_of(found, np.array(bias, np.float32)) if bias else found,)
 
 
 def _listed(node: ModelNode, *names: str) -> list[int | str]:
@@ -233,12 +233,12 @@ def _classes(names: Sequence[int | str], answer: Answer) -> Classes:
 
 
 TAIL: dict[tuple[str, str], Operator] = {
-    **{("", op): softmax for op in ("Softmax", "LogSoftmax")},
+    **{("", op): softmax_scores for op in ("Softmax", "LogSoftmax")},
     ("", "Concat"): concat,
     ("", "ArgMax"): argmax,
-    ("", "Gather"): named,
+    ("", "Gather"): names_of,
     ("ai.onnx.ml", "Normalizer"): normalizer,
-    ("ai.onnx.ml", "ArrayFeatureExtractor"): named,
+    ("ai.onnx.ml", "ArrayFeatureExtractor"): names_of,
     ("ai.onnx.ml", "ZipMap"): zip_map,
     ("ai.onnx.ml", "LabelEncoder"): label_encoder,
     ("ai.onnx.ml", "LinearClassifier"): linear_classifier,

@@ -14,7 +14,7 @@ from lavaghost.exporters.onnx_import.model_graph import ModelNode
 from lavaghost.exporters.onnx_import.ops import Operator, attribute, number, take
 from lavaghost.exporters.onnx_import.spine import FLOAT_MAX, Spine
 from lavaghost.exporters.onnx_import.tensors import RefusedError
-from lavaghost.exporters.onnx_import.values import Affine, Answer, Clipped, Compared, scaled, shifted
+from lavaghost.exporters.onnx_import.values import Affine, Answer, Clipped, Compared, scaled, shift_of
 
 SMOOTH = "is smooth, and ghost units are rectified; train with Relu or HardSigmoid"
 LEAKY = "is not flat below 0, and ghost units are; train with Relu"
@@ -84,13 +84,13 @@ def extreme(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, 
     found = inputs[values[0]]
     for at in range(len(inputs)):
         if at != values[0]:
-            bound = beside(inputs, at, "bound", found.shape, chain)
+            bound = constant_beside(inputs, at, "bound", found.shape, chain)
             ends = (bound, math.inf) if node.op == "Max" else (-math.inf, bound)
             found = clipped(node, found, *ends, chain)
     return (found,)
 
 
-def beside(inputs: Sequence[Any], at: int, what: str, shape: tuple[int, ...], chain: Spine) -> float:
+def constant_beside(inputs: Sequence[Any], at: int, what: str, shape: tuple[int, ...], chain: Spine) -> float:
     """One constant number that meets samples of `shape` elementwise, and leaves them their shape."""
     found, full = take(inputs, at, what, np.ndarray), (1,) * chain.lead + shape
     try:
@@ -107,7 +107,7 @@ def hard_sigmoid(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[
     value = take([chain.layer(inputs[0])], 0, "input")
     alpha, beta = attribute(node, "alpha", 0.2, float), attribute(node, "beta", 0.5, float)
     if (alpha, beta) != (1.0, 0.0):
-        value = shifted(scaled(value, alpha), beta)
+        value = shift_of(scaled(value, alpha), beta)
         chain.note(node, f"alpha {alpha:g} and beta {beta:g}, into weights and bias", value)
     return (clipped(node, value, 0.0, 1.0, chain, hard=True),)
 
@@ -115,7 +115,7 @@ def hard_sigmoid(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[
 def leaky(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ...]:
     """LeakyRelu, PRelu, ThresholdedRelu, Elu: a relu if their constant is 0, or behind the last layer increasing."""
     if node.op == "PRelu":
-        alpha = beside(inputs, 1, "slope", getattr(inputs[0], "shape", ()), chain)
+        alpha = constant_beside(inputs, 1, "slope", getattr(inputs[0], "shape", ()), chain)
     else:
         alpha = attribute(node, "alpha", 0.01 if node.op == "LeakyRelu" else 1.0, float)
     if alpha == 0:
@@ -197,7 +197,7 @@ def compared(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any,
     value = inputs[1 if turned else 0]
     if not isinstance(value, Affine | Clipped | Answer):
         raise RefusedError("compares something else than a value of the network with a number")
-    bound = beside(inputs, 0 if turned else 1, "threshold", value.shape, chain)
+    bound = constant_beside(inputs, 0 if turned else 1, "threshold", value.shape, chain)
     above = node.op.startswith("Greater") != turned
     if isinstance(value, Answer):
         if value.kind not in ("chance", "counter") or not 0 < bound < 1:
@@ -210,7 +210,7 @@ def compared(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any,
         logits = take([last(value, chain)], 0, "value")
         shape, level = logits.shape, bound
     if level != 0:
-        logits = shifted(logits, -level)
+        logits = shift_of(logits, -level)
         chain.note(node, f"its threshold {bound:g}, into the bias", logits)
     if not above:
         logits = scaled(logits, -1.0)
@@ -236,7 +236,7 @@ def where(node: ModelNode, inputs: Sequence[Any], chain: Spine) -> tuple[Any, ..
     """Where(x > 0, x, 0) is a relu."""
     condition, value = take(inputs, 0, "condition", Compared), take(inputs, 1, "value")
     plain = condition.value.equals(value) and condition.value.shape == value.shape
-    if not plain or beside(inputs, 2, "other value", value.shape, chain) != 0:
+    if not plain or constant_beside(inputs, 2, "other value", value.shape, chain) != 0:
         raise RefusedError("chooses otherwise than Where(x > 0, x, 0), which is a Relu")
     return (clipped(node, value, 0.0, math.inf, chain),)
 

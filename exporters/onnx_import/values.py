@@ -105,14 +105,14 @@ class Answer:
     reason: str = ""
 
 
-class BatchAxis:
+class OpenBatch:
     """The size of a batch that the file leaves open."""
 
     def __repr__(self) -> str:
         return "N"
 
 
-BATCH = BatchAxis()
+BATCH = OpenBatch()
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def scaled(value: Affine, factor: Array | float) -> Affine:
     return replace(value, gain=gain, offset=offset)
 
 
-def shifted(value: Affine, constant: Array | float) -> Affine:
+def shift_of(value: Affine, constant: Array | float) -> Affine:
     """value + constant; `constant` is () or (m,)."""
     if value.offset is None:
         return replace(value, offset=finite(np.broadcast_to(constant, (value.size,))))
@@ -155,7 +155,7 @@ def moved(value: Affine, index: Array) -> Affine:
     return replace(value, shape=index.shape, pick=pick, gain=gain, offset=offset)
 
 
-def multiplied(weights: Array, value: Affine) -> Affine:
+def product_of(weights: Array, value: Affine) -> Affine:
     """W value for W `(m, n)`, along the last axis: gain and offset of a rate go into the weights and the bias."""
     weights = finite(weights)
     n = weights.shape[-1] if weights.ndim == 2 else 0
@@ -189,7 +189,7 @@ def _spread(matrix: Array, pick: Array, units: int) -> Array:
     return finite(np.ascontiguousarray(whole.T))
 
 
-def added(one: Affine, other: Affine) -> Affine:
+def sum_of(one: Affine, other: Affine) -> Affine:
     """The sum of two values of one layer, in one shape."""
     one, other = _of_one_scale([one, other])
     (m1, c1), (m2, c2) = dense(one), dense(other)

@@ -18,7 +18,7 @@ def library(exporter: str) -> Any:
     return h5py
 
 
-def pack(exporter: str, tree: Mapping[str, Any]) -> bytes:
+def hdf5_bytes(exporter: str, tree: Mapping[str, Any]) -> bytes:
     """A file of `tree`, path -> value; equal trees give equal bytes, for HDF5 is asked to note no times."""
     stream = io.BytesIO()
     with library(exporter).File(stream, "w") as file:

@@ -78,7 +78,7 @@ class SigmaDeltaExporter:
             for k, (w, b) in enumerate(zip(whole.weights, whole.biases, strict=True), start=1)
         ]
         file = _file(whole.weights[0].shape[1], layers, neuron=DELTA)
-        packed = hdf5.pack(self.name, file)
+        packed = hdf5.hdf5_bytes(self.name, file)
         return spiking_files.written(
             self, trained, path, packed, settings, data, "sigma-delta neurons with a relu"
         )
@@ -118,7 +118,7 @@ class CubaExporter:
         ]
         file = _file(whole.weights[0].shape[1], layers)
         file |= {"simulation/Ts": 1, "simulation/tSample": options.steps}
-        packed = hdf5.pack(self.name, file)
+        packed = hdf5.hdf5_bytes(self.name, file)
         return spiking_files.written(
             self, trained, path, packed, settings, data, f"the rate of spikes in {options.steps} steps"
         )

@@ -61,7 +61,7 @@ class NirExporter:
         data = calibrated(self, calibration)
         settings = spiking_files.convert(net, data, options, LIMITS)
         tree = nir_tree(spiking_files.spiking_network(net, settings), self.neuron)
-        packed = hdf5.pack(self.name, tree)
+        packed = hdf5.hdf5_bytes(self.name, tree)
         activation = f"the rate of spikes in {options.steps} steps"
         return spiking_files.written(self, trained, path, packed, settings, data, activation)
 

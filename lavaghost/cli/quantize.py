@@ -46,14 +46,14 @@ def quantize_command(
 
     Scales come from training samples; accuracies are those of the test set. No chip is used.
     """
-    from lavaghost.evaluate.quantise import quantize as run
+    from lavaghost.evaluation.quantise import quantise_model
     from lavaghost.run.describe import load_both
     from lavaghost.verbs import widths_of
 
     widths = widths_of(chip, **bits)
     trained, data = load_both(model, dataset)
     with output_folder(out, force=force):
-        found = run(trained, data, widths, percentile)
+        found = quantise_model(trained, data, widths, percentile)
         path = found.model.save(out)
     values = {**found.as_json(), "model": str(path)}
     if as_json:

@@ -34,7 +34,7 @@ REACHES = {
 """By kind, from the numbers of neurons."""
 
 
-def reach(graph: Graph, projection: Projection) -> Reach:
+def reach_of(graph: Graph, projection: Projection) -> Reach:
     """Of a projection, by its kind.
 
     A kind of a package may say how many synapses it has by a method `synapses(pre, post)`; of others the matrix is
@@ -42,6 +42,8 @@ def reach(graph: Graph, projection: Projection) -> Reach:
     Raises `SpecError` if the kind cannot connect so many neurons.
     """
     ends = graph.population(projection.source).size, graph.population(projection.target).size
+    if projection.path == "feedforward":
+        graph.products(projection)  # which asks the kind whether it connects them
     if (known := REACHES.get(projection.kind)) is not None:
         return known(*ends)
     return _looked_at(projection.kind, *ends, projection.transposed)
@@ -171,7 +173,7 @@ def _share(graph: Graph, projection: Projection, learning: bool) -> Share:
         projection.path,
         graph.population(projection.source).size,
         graph.population(projection.target).size,
-        *reach(graph, projection),
+        *reach_of(graph, projection),
         plastic=learning and projection.plastic,
     )
 

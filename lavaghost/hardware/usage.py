@@ -1,7 +1,7 @@
 """What a population, and the shares that projections bring it, take of a core.
 
 `n` is the number of its neurons on the core, so that the same function counts a whole layer and a part of it. All
-counts grow with `n` and with every synapse. How many synapses a projection has is for its kind to say (`demand.reach`).
+counts grow with `n` and with every synapse. How many synapses there are is for kinds to say (`demand.reach_of`).
 """
 
 from collections.abc import Callable

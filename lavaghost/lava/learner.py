@@ -33,12 +33,12 @@ from lavaghost.online.course import course
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
 from lavaghost.online.integers.settings import IntegerLearning, integer_rule
-from lavaghost.train.checkpoint import fingerprint
-from lavaghost.train.checkpoint import identity as identity_of
-from lavaghost.train.diagnostics import diagnose
-from lavaghost.train.float_learner import accuracy, check_finite, check_tensors, probe_of
-from lavaghost.train.integer_learner import accuracy_figures, formats_for, integer_figures
-from lavaghost.train.loop import OnRow, Tell, Trained, run
+from lavaghost.training.checkpoint import fingerprint
+from lavaghost.training.checkpoint import identity as identity_of
+from lavaghost.training.diagnostics import diagnose
+from lavaghost.training.float_learner import accuracy, check_finite, check_tensors, probe_of
+from lavaghost.training.integer_learner import accuracy_figures, formats_for, integer_figures
+from lavaghost.training.loop import OnRow, Tell, Trained, run
 
 
 class LavaLearner:
@@ -159,7 +159,7 @@ class LavaLearner:
 
     def _measured(self, params: Parameters, learning: Any, epoch: int) -> dict[str, Any]:
         when = f"epoch {epoch}" if epoch else "pre-training"
-        check_finite(self.graph, params, when, learning, self._last)
+        check_finite(self.graph, params, {}, when, self.method, learning, self._last)
         with suited_threads(self.graph, 1):
             found: dict[str, Any] = {"accuracy": self._accuracy(params)}
             if self.diagnostics:

@@ -17,7 +17,7 @@ To add one, subclass `Method` in a file of its own and hand it to `train(..., me
 `tests/conformance/test_methods.py` checks every registered method.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -159,6 +159,13 @@ class Method(Spec):
     def figures(self, work: Any, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """Measured figures for a row of history, on a probe; whatever JSON can hold."""
         return {}
+
+    def remedy(self, broken: Sequence[str]) -> str:
+        """What to lower where its own steps before the first epoch left the finite numbers in the tensors `broken`.
+
+        Empty where the steps of the weights are to blame, as they are unless it says otherwise.
+        """
+        return ""
 
     def settings(self) -> dict[str, Any]:
         """The method as plain values: its name, then its settings."""

@@ -149,7 +149,7 @@ class Loihi:
 
     def message(self, rate: Array, k: int) -> Array:
         """The graded spike of layer k: `(rate + half) >> shift`, saturating at its bits."""
-        sent = shifted(rate + self.half(k), self.formats.messages[k] - self.widths.state_fraction)
+        sent = shifted_by(rate + self.half(k), self.formats.messages[k] - self.widths.state_fraction)
         if k == len(self.formats.messages) - 1:
             return np.clip(sent, -self.widths.output_limit, self.widths.output_limit)
         return np.clip(sent, 0, self.widths.message_limit)
@@ -162,7 +162,7 @@ class Loihi:
     def synapse(self, weights: Synapses, rate: Array) -> Array:
         """Exact integer products, shifted to the fraction of a state: `(batch, n_post)`."""
         total = rate.astype(np.float64) @ weights.values.T
-        return shifted(total.astype(np.int64), weights.exponent)
+        return shifted_by(total.astype(np.int64), weights.exponent)
 
     def add(self, a: Array, b: Array) -> Array:
         """See `Arithmetic`. Dendrites are wider than states, so nothing saturates before `integrate`."""
@@ -174,7 +174,7 @@ class Loihi:
 
     def scale(self, a: Array, gain: float) -> Array:
         """`a 2^n` for a gain of 2^n, as a shift (floor). Raises `SpecError` for any other gain."""
-        return shifted(a, exponent_of(gain, "a gain (method.lam, method.beta)"))
+        return shifted_by(a, exponent_of(gain, "a gain (method.lam, method.beta)"))
 
     def integrate(self, v_mem: Array, drive: Array, tau_steps: float) -> Array:
         """`v keep + drive take` with `take = rint(2^12 / tau)`, `keep = 2^12 - take`; saturates."""
@@ -207,6 +207,6 @@ class Loihi:
         return np.clip(a, lowest, highest)
 
 
-def shifted(a: Array, exponent: int) -> Array:
+def shifted_by(a: Array, exponent: int) -> Array:
     """`a 2^exponent` as an arithmetic shift: exact to the left, floor to the right (numpy and Lava alike)."""
     return a << exponent if exponent >= 0 else a >> -exponent

@@ -16,7 +16,7 @@ from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.verify import RUNTIMES
+from lavaghost.verification import RUNTIMES
 from tests.networks import parts
 
 pytestmark = pytest.mark.parametrize("name", available())

@@ -1,4 +1,4 @@
-"""What holds for every chip of `hw_configs/`, also for one that is added later; and with other figures."""
+"""What holds for every registered chip, also for one that is added later; and with other figures."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import pytest
 
 from lavaghost.hardware.catalogue import CHIPS, load_chip
 from lavaghost.hardware.demand import demand_of
+from lavaghost.hardware.figures import Figure, Figures, Flag
 from lavaghost.hardware.findings import Plan, Violation
 from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.messages import Code, bits_needed
@@ -16,7 +17,7 @@ from lavaghost.hardware.schema import Hardware
 from tests.chips import with_limits
 from tests.networks import ghost_graph
 
-CHIPS = CHIPS.names()
+NAMES = CHIPS.names()
 PHASES = ("inference", "learning")
 NETWORKS = {
     "small": (16, 20, 4),
@@ -28,11 +29,25 @@ NETWORKS = {
 MECHANISMS = ("duplicate", "learned", "online")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_a_unit_a_source_and_a_confidence(name: str) -> None:
+    hardware = load_chip(name)
+    assert hardware.name == name
+    for path, entry in hardware.sourced():
+        known = getattr(entry, "value", None) is not None or bool(getattr(entry, "values", ()))
+        if isinstance(entry, Figure | Figures):
+            assert entry.unit, path
+        if isinstance(entry, Figure | Figures | Flag):
+            assert known == (entry.confidence is not None), path
+        if known:
+            assert entry.source in hardware.sources, path
+
+
 def payload(found: list[Violation] | tuple[Violation, ...]) -> list[Violation]:
     return [v for v in found if v.resource == "payload_bits"]
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", NAMES)
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_fits_is_said_only_where_all_is_known_and_holds(chip: str, phase: Any, mechanism: Any) -> None:
@@ -60,7 +75,7 @@ def test_fits_is_said_only_where_all_is_known_and_holds(chip: str, phase: Any, m
             assert found.fits is not True or (learns.supported.value and learns.third_factor.value)
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", NAMES)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("feedback", ["tied", "random"])
 def test_learning_needs_a_payload_as_wide_as_its_messages(chip: str, mechanism: Any, feedback: Any) -> None:
@@ -90,7 +105,7 @@ def test_the_chip_that_the_remedy_names_takes_it() -> None:
     assert not payload(found.violations)
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", NAMES)
 def test_inference_sends_counts_where_it_must_and_numbers_where_it_can(chip: str) -> None:
     network = ghost_graph(layers=(16, 20, 4))
     bare, narrow, wide = (with_limits(chip, payload_bits=bits) for bits in (0, 8, 24))
@@ -118,7 +133,7 @@ def test_inference_sends_counts_where_it_must_and_numbers_where_it_can(chip: str
     assert not any("payload_bits" in text for text in counts.unknown)
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", NAMES)
 def test_a_chip_says_whether_it_learns(chip: str) -> None:
     hardware, network = load_chip(chip), ghost_graph(layers=(16, 20, 4))
     learns = hardware.plasticity.supported

@@ -31,7 +31,7 @@ def manifest_input(rng: random.Random) -> tuple[bytes, bytes]:
     """A damaged or forged model.yaml, beside good weights."""
     if rng.random() < 0.005:
         unit = rng.choice(YAML_UNITS)
-        return b"format: lavaghost.network\nversion: '1.0'\nx: " + unit * (MAX_BYTES // len(unit) - 9), WEIGHTS
+        return b"format: lavaghost.network\nversion: '2.0'\nx: " + unit * (MAX_BYTES // len(unit) - 9), WEIGHTS
     text = MANIFEST[: MANIFEST.index(SEAL)] if rng.random() < 0.9 else MANIFEST
     return forged_lines(text, rng), WEIGHTS
 

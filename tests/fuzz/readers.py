@@ -22,10 +22,9 @@ from lavaghost.cli import run
 from lavaghost.cli.console import HIDDEN
 from lavaghost.datasets import load
 from lavaghost.hardware.catalogue import load_chip
-from lavaghost.methods.optimiser import Momentum
-from lavaghost.net.spec import Learning
-from lavaghost.run.config import read_config
-from lavaghost.train.checkpoint import FILE_NAME, identity, load_checkpoint, save_checkpoint
+from lavaghost.methods.learning import Learning
+from lavaghost.run.spec import read_spec
+from lavaghost.training.checkpoint import FILE_NAME, identity, load_checkpoint, save_checkpoint
 from tests.fuzz.bundles import forged_lines
 from tests.fuzz.forge import INTEGERS
 from tests.fuzz.mutate import OURS, damaged
@@ -34,12 +33,14 @@ Files = dict[str, bytes]
 
 RUN = b"""dataset: digits
 hidden: [128, 64]
-network: {mechanism: learned, lam: 0.03}
+network: {saturation: 1.5, loss: squared_error}
+method: {name: ghost, mechanism: learned, lam: 0.03, plasticity: {mu: 0.4}}
 learning:
+  arithmetic: float
   epochs: 30
   seed: 1
   eta: 0.05
-arithmetic: float
+lava: {processes: fused, record: [1]}
 """
 
 
@@ -120,7 +121,7 @@ def npz(rng: random.Random) -> Files:
     return {"data.npz": damaged(data, rng, data) if rng.random() < 0.4 else data}
 
 
-LEARNING = Learning(epochs=1, rule="temporal")
+OWNER = identity(network=OURS.network.model_dump(mode="json"), learning=Learning().model_dump(mode="json"))
 
 
 @cache
@@ -128,9 +129,7 @@ def _checkpoint() -> bytes:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        state = Momentum(OURS.params, 0.9, 0.0)
-        owner = identity(OURS.network, LEARNING, "data")
-        save_checkpoint(Path(folder), owner, 1, OURS.params, state, [{"epoch": 0, "accuracy": 0.5}])
+        save_checkpoint(Path(folder), OWNER, 1, OURS.params.named(), [{"epoch": 0, "accuracy": 0.5}])
         return (Path(folder) / FILE_NAME).read_bytes()
 
 
@@ -194,13 +193,13 @@ def shown(folder: Path) -> None:
 
 
 READERS: dict[str, tuple[Callable[[random.Random], Files], Callable[[Path], Any]]] = {
-    "configuration": (configuration, lambda folder: read_config(folder / "run.yaml", {})),
+    "configuration": (configuration, lambda folder: read_spec(folder / "run.yaml")),
     "chip": (chip, lambda folder: load_chip(folder / "chip.yaml")),
     "idx": (idx, lambda folder: load(str(folder))),
     "npz": (npz, lambda folder: load(str(folder / "data.npz"))),
     "checkpoint": (
         checkpoint,
-        lambda folder: load_checkpoint(folder, OURS.network, identity(OURS.network, LEARNING, "data")),
+        lambda folder: load_checkpoint(folder, OWNER),
     ),
     "console": (texts, shown),
 }

@@ -15,7 +15,7 @@ import numpy as np
 
 from lavaghost.base.errors import ExportError, LavaGhostError
 from lavaghost.exporters.onnx.origin import stated
-from lavaghost.exporters.onnx.run_onnx import run
+from lavaghost.exporters.onnx.run_onnx import run_onnx
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.model import Model
 from tests.fuzz import bundles, mutate, readers
@@ -39,7 +39,7 @@ def _verify(folder: Path) -> Any:
     raw = np.ones((2, mutate.OURS.network.layers[0]), np.float32)
     with contextlib.suppress(ExportError):
         stated(folder / "model.onnx", mutate.OURS.network)
-    return run(folder / "model.onnx", raw, mutate.OURS.network)
+    return run_onnx(folder / "model.onnx", raw, mutate.OURS.network)
 
 
 def _bundle(pair: tuple[bytes, bytes]) -> dict[str, bytes]:

@@ -20,9 +20,9 @@ from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network, Schedule
 from lavaghost.online.course import course, online_epoch
 from lavaghost.run.plots import layer_record
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import Trained, run
-from lavaghost.train.order import shuffled
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import Trained, run
+from lavaghost.training.order import shuffled
 from tests.networks import parts
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]

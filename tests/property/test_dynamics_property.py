@@ -11,7 +11,7 @@ from lavaghost.dynamics.fixed_point import respond, split
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.numbers.arithmetic import Array
-from tests.strategies import fast, forward, networks, parameters, samples, seeds
+from tests.strategies import fast, fed_back, forward, graphs, parameters, samples, seeds
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 BOUNDS = st.sampled_from([np.inf, 1.0, 0.5, 0.1, 3.7])
@@ -119,47 +119,47 @@ def test_split_gives_rate_and_excess_of_a_membrane(values):
 # ---- any network
 
 
-@given(networks(mechanism="duplicate"), seeds, st.sampled_from([1, 3]))
+@given(graphs(mechanism="duplicate"), seeds, st.sampled_from([1, 3]))
 @settings(max_examples=60)
-def test_duplicate_ghosts_cancel_to_the_bit_in_any_network(network, seed, batch):
-    network = network.model_copy(update={"schedule": fast()})
-    params = parameters(network, seed)
-    x, _ = samples(network, batch, seed)
-    for _, state in Stepped(network).states(params, x):
+def test_duplicate_ghosts_cancel_to_the_bit_in_any_network(graph, seed, batch):
+    graph = graph.having(schedule=fast())
+    params = parameters(graph, seed)
+    x, _ = samples(graph, batch, seed)
+    for _, state in Stepped(graph).states(params, x):
         for b, i in zip(state.feedback, state.inhibition, strict=True):
             np.testing.assert_array_equal(b, i)
 
 
-@given(networks(), seeds)
+@given(graphs(), seeds)
 @settings(max_examples=60)
-def test_with_exact_ghosts_the_free_phase_is_the_forward_pass_in_any_network(network, seed):
-    params = parameters(network, seed)
-    x, _ = samples(network, 3, seed)
-    free = Equilibrium(network, 3, free_sweeps=20, dtype=np.float64).free(params, x)
-    for found, wanted in zip(free, forward(network, params, x)[1], strict=True):
+def test_with_exact_ghosts_the_free_phase_is_the_forward_pass_in_any_network(graph, seed):
+    params = parameters(graph, seed)
+    x, _ = samples(graph, 3, seed)
+    free = Equilibrium(graph.having(free_sweeps=20), 3, dtype=np.float64).free(params, x)
+    for found, wanted in zip(free, forward(graph, params, x)[1], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
-@given(networks(mechanism="duplicate"), seeds)
+@given(graphs(mechanism="duplicate"), seeds)
 @settings(max_examples=60)
-def test_one_sweep_is_bounded_by_nudge_and_norms(network, seed):
+def test_one_sweep_is_bounded_by_nudge_and_norms(graph, seed):
     """|delta_L| <= beta |y - p|, and each layer down multiplies by lam |B_k| at most: rates are 1-Lipschitz."""
-    params = parameters(network, seed)
-    x, target = samples(network, 3, seed)
-    trial = Equilibrium(network, 3, sweeps=1, push=False, dtype=np.float64).trial(params, x, target)
+    params = parameters(graph, seed)
+    x, target = samples(graph, 3, seed)
+    trial = Equilibrium(graph, 3, sweeps=1, push=False, dtype=np.float64).trial(params, x, target)
     bound = np.linalg.norm(trial.change[-1], axis=1)
     reach = np.linalg.norm(target, axis=1) + np.linalg.norm(trial.free[-1], axis=1) + 1
-    assert (bound <= network.beta * reach).all()
-    for k in range(network.depth - 1, 0, -1):
-        bound = network.lam * np.linalg.norm(params.feedback_of(k), 2) * bound
+    assert (bound <= graph.beta * reach).all()
+    for k in range(graph.depth - 1, 0, -1):
+        bound = graph.lam * np.linalg.norm(fed_back(params, k), 2) * bound
         assert (np.linalg.norm(trial.change[k - 1], axis=1) <= bound * (1 + 1e-12) + 1e-300).all()
 
 
-@given(networks(), seeds)
+@given(graphs(), seeds)
 @settings(max_examples=40)
-def test_names_of_parameters_are_a_bijection(network, seed):
-    params = parameters(network, seed, copied=False)
-    again = Parameters.from_named(network, params.named())
+def test_names_of_parameters_are_a_bijection(graph, seed):
+    params = parameters(graph, seed, copied=False)
+    again = Parameters.from_named(graph, params.named())
     assert again.named().keys() == params.named().keys()
     for name, array in params.named().items():
         assert again.named()[name] is array

@@ -19,7 +19,7 @@ from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.run.describe import import_network
-from lavaghost.verify import rounding
+from lavaghost.verification import rounding
 from tests.networks import parts
 from tests.strategies import seeds, units
 
@@ -44,7 +44,8 @@ def networks(draw: st.DrawFn) -> tuple[Network, Method]:
     )
 
 
-def trained_network(network: Network, method: Method, seed: int, scale: float) -> Model:
+def trained_network(made: tuple[Network, Method], seed: int, scale: float) -> Model:
+    network, method = made
     params = initial_parameters(method.graph(network), seed)
     rng = np.random.default_rng([seed, 1])
     biases = tuple(rng.normal(0, 0.3, b.shape).astype(np.float32) for b in params.biases)
@@ -66,7 +67,7 @@ def samples(n: int, seed: int) -> np.ndarray:
 @SETTINGS
 @given(networks(), seeds, scales)
 def test_bundle_to_network_to_bundle_is_the_same_bytes(made, seed, scale):
-    trained = trained_network(*made, seed, scale)
+    trained = trained_network(made, seed, scale)
     with tempfile.TemporaryDirectory() as folder:
         first = trained.save(Path(folder) / "a")
         second = import_network(first).save(Path(folder) / "b")
@@ -78,7 +79,7 @@ def test_bundle_to_network_to_bundle_is_the_same_bytes(made, seed, scale):
 @SETTINGS
 @given(networks(), seeds, scales)
 def test_onnx_to_network_to_onnx_answers_to_the_bit(made, seed, scale):
-    trained = trained_network(*made, seed, scale)
+    trained = trained_network(made, seed, scale)
     x = samples(trained.network.layers[0], seed)
     with tempfile.TemporaryDirectory() as folder:
         first = export(trained, "onnx", Path(folder) / "a.onnx").paths[0]

@@ -10,7 +10,7 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.net.network import Schedule
 from lavaghost.net.parameters import shapes
 from lavaghost.numbers.bound import RoundingBound
-from lavaghost.numbers.loihi import Loihi, shifted
+from lavaghost.numbers.loihi import Loihi, shifted_by
 from lavaghost.numbers.widths import Formats, LoihiWidths
 from tests.networks import ghost_graph
 
@@ -112,7 +112,7 @@ def test_a_state_never_leaves_its_bits(drive, tau):
 
 @given(st.integers(-(2**30), 2**30), st.integers(-12, 12))
 def test_a_shift_is_a_floor(a, exponent):
-    assert shifted(np.array([a]), exponent)[0] == np.floor(a * 2.0**exponent)
+    assert shifted_by(np.array([a]), exponent)[0] == np.floor(a * 2.0**exponent)
 
 
 @given(st.lists(st.integers(0, 254), min_size=1, max_size=40), st.integers(0, 2**32 - 1))

@@ -11,14 +11,14 @@ from lavaghost.dynamics import initial_parameters
 from lavaghost.hardware import demand as module
 from lavaghost.hardware.activity import measured_activity
 from lavaghost.hardware.catalogue import load_chip
-from lavaghost.hardware.demand import Reach, demand_of, reach, resized
+from lavaghost.hardware.demand import Reach, demand_of, reach_of, resized
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
 from lavaghost.hardware.report import make
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.kinds import KINDS, ByMatrix
-from lavaghost.net.kinds.base import Shape
+from lavaghost.net.kinds.products import Shape
 from lavaghost.net.network import Network
 from tests.chips import learning_loihi1
 from tests.networks import ghost_graph
@@ -35,7 +35,8 @@ class RingProducts(ByMatrix):
 
     def matrix(self, w: np.ndarray) -> np.ndarray:
         """See `Products`."""
-        return sum(w[d + 1] * np.eye(self.n_post, self.n_pre, d, dtype=w.dtype) for d in (-1, 0, 1))
+        diagonals = [w[d + 1] * np.eye(self.n_post, self.n_pre, d, dtype=w.dtype) for d in (-1, 0, 1)]
+        return np.sum(diagonals, axis=0)
 
     def gather(self, changes: np.ndarray) -> np.ndarray:
         """See `ByMatrix`."""
@@ -120,7 +121,7 @@ def test_a_kind_that_hardware_has_not_heard_of_is_counted(kind: str) -> None:
     """50 units of three synapses, two at the ends: 148, not 2500, by its matrix or by its own word."""
     graph = ring(kind)
     w = graph.up[0].matrix(np.ones(3, np.float32))
-    assert reach(graph, graph.projections[0]) == Reach(np.count_nonzero(w), 3) == Reach(148, 3)
+    assert reach_of(graph, graph.projections[0]) == Reach(np.count_nonzero(w), 3) == Reach(148, 3)
     mapping = map_network(graph, CHIP)
     assert sum(core.usage.synapses for core in mapping.cores) == mapping.demand.synapses == 148 + 500
     # its axons, one for each unit below, reach three synapses each, of 8 bits: a word of 64 with the header
@@ -131,18 +132,27 @@ def test_a_kind_that_hardware_has_not_heard_of_is_counted(kind: str) -> None:
     assert share.onto(50) == (50, 148)
 
 
+def test_one_to_one_is_one_synapse_each() -> None:
+    graph = ring("one_to_one")
+    mapping = map_network(graph, CHIP)
+    (core,) = mapping.cores
+    assert mapping.demand.synapses == core.usage.synapses == 50 + 50 * 10
+    with pytest.raises(SpecError, match="one_to_one: 50 units to 49"):
+        resized(mapping.demand, "hidden.1", 49)
+
+
 @pytest.mark.parametrize("kind", ["ring", "counted_ring"])
 def test_its_transpose_is_counted_too(kind: str) -> None:
     graph = ghost_graph(layers=(10, 30, 30, 4), kinds=("dense", kind, "dense"))
     back = next(p for p in graph.projections if p.path == "feedback" and p.kind == kind)
     assert back.transposed
-    assert reach(graph, back) == Reach(88, 3)
+    assert reach_of(graph, back) == Reach(88, 3)
 
 
 def test_where_a_matrix_is_too_large_to_look_at_all_to_all_is_counted(monkeypatch) -> None:
     monkeypatch.setattr(module, "MOST_ENTRIES", 49 * 49 - 1)
-    assert reach(ring("ring", 49), ring("ring", 49).projections[0]) == Reach(49 * 49, 49)
-    assert reach(ring("counted_ring", 49), ring("counted_ring", 49).projections[0]).synapses == 3 * 49 - 2
+    assert reach_of(ring("ring", 49), ring("ring", 49).projections[0]) == Reach(49 * 49, 49)
+    assert reach_of(ring("counted_ring", 49), ring("counted_ring", 49).projections[0]).synapses == 3 * 49 - 2
 
 
 def test_a_remedy_names_no_size_that_a_kind_cannot_have() -> None:

@@ -82,6 +82,20 @@ def test_a_state_that_leaves_its_bits_is_refused() -> None:
         reference(net, net.inputs(x) * 4000)
 
 
+def test_a_kind_is_its_matrix() -> None:
+    """Where a kind has fewer weights than its matrix, the integers are those of the matrix."""
+    graph, params, x = made((6, 6, 4))
+    one = feedforward(Network(layers=(6, 6, 4), kinds=("one_to_one", "dense")))
+    none, eye = np.zeros(0, np.float32), np.eye(6, dtype=np.float32)
+    found = sigma_delta_of(one, params._replace(weights=(none, params.weights[1])), x, 1 / 16)
+    dense = sigma_delta_of(graph, params._replace(weights=(eye, params.weights[1])), x, 1 / 16)
+    assert found.shifts == dense.shifts
+    assert found.scales == dense.scales
+    for one_w, dense_w in zip(found.weights, dense.weights, strict=True):
+        np.testing.assert_array_equal(one_w, dense_w)
+    np.testing.assert_array_equal(reference(found, found.inputs(x)), reference(dense, dense.inputs(x)))
+
+
 def test_silent_weights() -> None:
     graph, params, x = made((8, 6, 4))
     zero = params._replace(weights=tuple(np.zeros_like(w) for w in params.weights))

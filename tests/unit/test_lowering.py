@@ -17,11 +17,11 @@ from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.exporters import available, export, find
 from lavaghost.exporters.chain import Links, chain, chaining
-from lavaghost.exporters.lowering import BoundProjection, Units, all_nodes, forward_nodes, lowering
+from lavaghost.exporters.lowering import Link, Units, all_nodes, forward_nodes, lowering
 from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.graph import Graph, Population
+from lavaghost.net.graph import Graph
 from lavaghost.net.kinds import KINDS, ByMatrix
 from lavaghost.net.network import Network
 from tests.networks import parts
@@ -40,8 +40,7 @@ class Leaky(Backprop):
     def graph(self, network: Network) -> Graph:
         found = super().graph(network)
         populations = tuple(
-            Population.model_construct(**dict(p) | {"role": "leaky"}) if p.role == "hidden" else p
-            for p in found.populations
+            p.model_copy(update={"role": "leaky"}) if p.role == "hidden" else p for p in found.populations
         )
         return replace(found, populations=populations)
 
@@ -103,7 +102,7 @@ def forward(trained: Model, raw: np.ndarray) -> np.ndarray:
     """The feedforward nodes, run one after the other."""
     value = raw
     for node in forward_nodes(trained):
-        if isinstance(node, BoundProjection):
+        if isinstance(node, Link):
             value = value @ node.matrix.T
         elif node.population.role == "input":
             value = value * node.scale
@@ -134,13 +133,13 @@ def test_every_connection_joins_populations_that_there_are(mechanism, feedback):
     assert len(size) == sum(isinstance(node, Units) for node in nodes) == 4 + 2
     seen: set[str] = set()
     for node in nodes:
-        if isinstance(node, BoundProjection):
+        if isinstance(node, Link):
             assert node.matrix.shape == (size[node.target], size[node.source])
             # a source stands before what it drives, but for feedback, which goes down
             assert node.source in seen
         else:
             seen.add(node.name)
-    paths = Counter(node.path for node in nodes if isinstance(node, BoundProjection))
+    paths = Counter(node.path for node in nodes if isinstance(node, Link))
     assert paths == {"feedforward": 3, "feedback": 2, "ghost": 2, "inhibition": 2}
 
 
@@ -159,7 +158,7 @@ def test_a_network_without_ghosts_has_none_among_its_nodes():
 def test_shared_weights_are_resolved():
     trained = trained_network(mechanism="duplicate")
     weights = trained.params.weights
-    links = {node.name: node for node in all_nodes(trained) if isinstance(node, BoundProjection)}
+    links = {node.name: node for node in all_nodes(trained) if isinstance(node, Link)}
     back, into, out = (links[n] for n in ("hidden.2 -> hidden.1", "hidden.1 -> ghost.1", "ghost.1 -> hidden.1"))
     np.testing.assert_array_equal(back.matrix, weights[1].T)
     np.testing.assert_array_equal(into.matrix, weights[1])
@@ -180,7 +179,7 @@ def test_what_replicates_feedback_has_no_bias_and_links_of_weight_one():
     ghosts = [n for n in nodes if isinstance(n, Units) and n.population.role == "ghost"]
     assert [node.bias for node in ghosts] == [None, None]
     assert [node.biases.tolist() for node in ghosts] == [[0.0] * 5, [0.0] * 4]
-    links = [n for n in nodes if isinstance(n, BoundProjection) and n.inhibitory]
+    links = [n for n in nodes if isinstance(n, Link) and n.inhibitory]
     assert [link.projection.kind for link in links] == ["one_to_one"] * 2
     np.testing.assert_array_equal(links[0].matrix, np.eye(5))
 
@@ -208,7 +207,7 @@ def test_a_role_and_a_kind_without_a_writer_say_what_to_register():
     assert seen == ["input"]
     said = (
         "exporter 'papyrus' has no lowering for node 'input -> hidden.1' of kind dense; register a function of "
-        "(Synapses, build) with lowering('papyrus').projection('dense'), or use another exporter"
+        "(Link, build) with lowering('papyrus').projection('dense'), or use another exporter"
     )
     with pytest.raises(ExportError, match=re.escape(said)):
         writes(nodes[1], seen)
@@ -287,9 +286,9 @@ def test_a_format_can_have_a_form_of_its_own_for_a_kind():
     seen: list[tuple[str, tuple[int, ...]]] = []
 
     @lowering("bronze").projection("band")
-    def _(synapses: BoundProjection, links: Links) -> None:
-        seen.append((synapses.name, synapses.weights.shape))
-        links.weights.append(synapses.matrix)
+    def _(link: Link, links: Links) -> None:
+        seen.append((link.name, link.weights.shape))
+        links.weights.append(link.matrix)
 
     chain(spiking_network(**BANDED), "bronze")
     assert seen == [("hidden.1 -> hidden.2", (3, 8))]

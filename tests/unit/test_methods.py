@@ -8,11 +8,11 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Factors
+from lavaghost.methods.by_name import METHODS, method_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.rules import PREDICTION, RULES, TEMPORAL
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import METHODS, method_of
 from lavaghost.net.network import Network
 from tests import tolerances
 from tests.networks import asked, parts
@@ -198,7 +198,8 @@ def test_names_make_the_methods_and_engines_that_they_name():
     engine = prepared(Learning(sweeps=7, tolerance=1e-3), mechanism="learned", free_sweeps=9).engine
     assert isinstance(engine, Equilibrium)
     assert (engine.sweeps, engine.tolerance, engine.graph.free_sweeps) == (7, 1e-3, 9)
-    assert prepared(free_sweeps=9).engine.graph.free_sweeps == 1
+    network, method = parts(layers=(4, 5, 3), free_sweeps=9)
+    assert method.graph(network).free_sweeps == 1
 
 
 def test_only_what_a_rule_needs_is_computed():

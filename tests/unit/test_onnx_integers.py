@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from lavaghost.base.errors import ExportError, SpecError
 from lavaghost.exporters import base, find, sidecar
 from lavaghost.exporters.chain import chain
-from lavaghost.exporters.onnx.integers import (
+from lavaghost.exporters.onnx.qdq import scaled_layers
+from lavaghost.exporters.onnx.whole_numbers import (
     QuantizeOptions,
     byte_logits,
     byte_network,
@@ -20,7 +21,6 @@ from lavaghost.exporters.onnx.integers import (
     largest_sum,
     sums_note,
 )
-from lavaghost.exporters.onnx.qdq import scaled_layers
 from tests.unit.onnx_networks import PHYSICS, check, data, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")

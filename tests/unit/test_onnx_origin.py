@@ -10,7 +10,7 @@ import pytest
 
 from lavaghost.base.errors import ExportError
 from lavaghost.exporters import Expected, Outputs, find, sidecar
-from lavaghost.verify import compare
+from lavaghost.verification import compare
 from tests.unit.onnx_networks import TARGETS, check, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")

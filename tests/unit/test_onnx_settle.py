@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lavaghost.base.errors import ExportError
 from lavaghost.exporters import base, find
 from lavaghost.exporters.onnx.settle import settle_graph
-from lavaghost.exporters.onnx.settle_reference import settle_expected, settled
+from lavaghost.exporters.onnx.settle_reference import settle_expected, settled_in_time
 from lavaghost.model.model import Model
 from tests.unit.onnx_networks import PHYSICS, check, exported, samples, trained_network
 
@@ -71,7 +71,7 @@ def test_it_converges_to_the_feedforward_pass_at_the_rate_of_a_membrane(mechanis
     exact = find("onnx").expected(trained, {}, raw).logits
     rate = np.log(1 - 1 / tau)
     late = range(int(14 * tau), int(28 * tau), int(tau))
-    doubles = {t: float(np.abs(settled(trained, t, raw / 16) - exact).max()) for t in late}
+    doubles = {t: float(np.abs(settled_in_time(trained, t, raw / 16) - exact).max()) for t in late}
     assert slope(trained, doubles) == pytest.approx(rate, rel=0.02)
     # in float32 on onnxruntime, above its rounding
     early = range(int(5 * tau), int(11 * tau), int(tau))

@@ -10,7 +10,7 @@ from lavaghost.base.errors import SpecError
 from lavaghost.cli import quantize as commands
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.evaluate.quantise import quantize
+from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.base import Method
 from lavaghost.methods.learning import Learning
@@ -18,8 +18,8 @@ from lavaghost.model.answers import in_integers
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import LoihiWidths
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import run
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import run
 from tests.networks import parts
 
 MECHANISMS = ("duplicate", "learned", "online")
@@ -39,8 +39,8 @@ def trained(digits) -> Model:
 
 def test_eight_bits_cost_nothing_and_four_little(trained, digits):
     """The target is 0.3 points of 100; a sample of this test set is 0.28 points."""
-    eight = quantize(trained, digits)
-    four = quantize(trained, digits, LoihiWidths(weight_bits=4))
+    eight = quantise_model(trained, digits)
+    four = quantise_model(trained, digits, LoihiWidths(weight_bits=4))
     assert eight.float_accuracy > 0.96
     assert eight.accuracy > eight.float_accuracy - 0.003
     assert eight.label_agreement > 0.99
@@ -52,7 +52,7 @@ def test_eight_bits_cost_nothing_and_four_little(trained, digits):
 
 def test_weights_are_on_the_grid_of_their_bits(trained, digits):
     for bits in (8, 4, 2):
-        found = quantize(trained, digits, LoihiWidths(weight_bits=bits)).model
+        found = quantise_model(trained, digits, LoihiWidths(weight_bits=bits)).model
         assert found.integers is not None
         for k, (w, s) in enumerate(zip(found.params.weights, found.integers.formats.weights, strict=True), 1):
             mantissas = found.integers.arrays[f"weights.{k}"]
@@ -63,7 +63,7 @@ def test_weights_are_on_the_grid_of_their_bits(trained, digits):
 
 
 def test_a_quantised_network_is_the_same_integers_after_loading(trained, digits, tmp_path):
-    found = quantize(trained, digits)
+    found = quantise_model(trained, digits)
     again = Model.load(found.model.save(tmp_path))
     integers = again.integers
     assert integers == found.model.integers
@@ -81,13 +81,13 @@ def test_a_network_without_ghosts_is_quantised_without_any(digits):
     learning = Learning(epochs=10, batch_size=32)
     params = run(FloatLearner(network, method, learning, digits, diagnostics=False)).params
     model = as_model(network, method, params)
-    found = quantize(model, digits)
+    found = quantise_model(model, digits)
     assert found.model.method == method
     assert found.model.integers is not None
     assert set(found.model.integers.arrays) == {"weights.1", "weights.2", "biases.1", "biases.2"}
     assert found.accuracy > found.float_accuracy - 0.003 > 0.95
     ghosts = replace(model, method=parts(layers=(64, 64, 10))[1])
-    assert quantize(ghosts, digits).model.integers == found.model.integers
+    assert quantise_model(ghosts, digits).model.integers == found.model.integers
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -95,7 +95,7 @@ def test_a_network_without_ghosts_is_quantised_without_any(digits):
 def test_every_kind_of_network_can_be_quantised(mechanism, feedback, digits):
     network, method = parts(layers=(64, 9, 8, 10), mechanism=mechanism, feedback=feedback)
     start = initial_parameters(method.graph(network), 0)
-    found = quantize(as_model(network, method, start), digits, calibration=100)
+    found = quantise_model(as_model(network, method, start), digits, calibration=100)
     # mechanism learned has ghosts that do not cancel yet, so both sides have feedback that is left
     assert found.label_agreement > 0.8
     assert [layer.layer for layer in found.layers] == [1, 2, 3]
@@ -107,16 +107,16 @@ def test_silent_layers_and_zero_weights_have_scales(digits):
     network, method = parts(layers=(64, 8, 10))
     params = initial_parameters(method.graph(network), 0)
     zero = params._replace(weights=tuple(np.zeros_like(w) for w in params.weights))
-    found = quantize(as_model(network, method, zero), digits, calibration=50)
+    found = quantise_model(as_model(network, method, zero), digits, calibration=50)
     assert found.layers[0].error == 0
     assert found.label_agreement == 1
 
 
 def test_what_does_not_fit_is_refused(trained, digits):
     with pytest.raises(SpecError, match="percentile is 0"):
-        quantize(trained, digits, percentile=0)
+        quantise_model(trained, digits, percentile=0)
     with pytest.raises(SpecError, match=r"layer 2: a rate of .* is beyond the largest state"):
-        quantize(trained, digits, LoihiWidths(state_bits=14))
+        quantise_model(trained, digits, LoihiWidths(state_bits=14))
 
 
 def test_the_command_prints_one_object_and_writes_a_model(trained, tmp_path, capsys):

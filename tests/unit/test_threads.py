@@ -11,9 +11,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from lavaghost.datasets import Dataset
 from lavaghost.engines import threads
 from lavaghost.engines.threads import CHOSEN, LARGE, is_small, suited_threads
-from lavaghost.net.spec import Learning, Network
-from lavaghost.train import loop as training
-from lavaghost.train.loop import train
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Network
+from lavaghost.training import float_learner as training
+from lavaghost.training.loop import run
 
 SMALL, WIDE = Network(layers=(64, 32, 10)), Network(layers=(4096, 4096, 10))
 
@@ -119,7 +121,8 @@ def test_training_has_one_thread_and_never_looks_at_the_load(monkeypatch, digits
 
     monkeypatch.setattr(training, "shuffled", watched)
     monkeypatch.setattr(threads.os, "getloadavg", None)
-    train(SMALL, Learning(epochs=1, batch_size=400), digits, diagnostics=False)
+    learning = Learning(epochs=1, batch_size=400)
+    run(training.FloatLearner(SMALL, Ghost(), learning, digits, diagnostics=False))
     assert seen
     assert all(found == {1} for found in seen)
     assert counts() == {3}

@@ -86,7 +86,7 @@ def above(m, group, k):  # type: ignore[no-untyped-def]
 
 
 @inner
-def membranes(m, group, k, s):  # type: ignore[no-untyped-def]
+def ghost_membranes(m, group, k, s):  # type: ignore[no-untyped-def]
     """V or V_FREE: online ghosts stand beside each neuron, others for those of the layer above."""
     return part(m.z, m.at_z[group, k], m.n[k + 1] if s.online else m.n[k + 2])
 
@@ -100,7 +100,7 @@ def mantissas(m, group, k):  # type: ignore[no-untyped-def]
 
 @inner
 def shift(a, exponent):  # type: ignore[no-untyped-def]
-    """`loihi.shifted`."""
+    """`loihi.shifted_by`."""
     return a << exponent if exponent >= 0 else a >> -exponent
 
 
@@ -164,7 +164,7 @@ def reset(m, x, s):  # type: ignore[no-untyped-def]
         for group in (FB, INH):
             zero(states(m, group, k))
     for k in range(depth - 1 if s.ghosts else 0):
-        zero(membranes(m, V, k, s))
+        zero(ghost_membranes(m, V, k, s))
         for group in (GD, PG):
             zero(above(m, group, k))
     drive = part(m.z, m.at_z[DRIVE, 0], m.n[1])
@@ -176,7 +176,7 @@ def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
     """The ghosts' part of `network_step`; an online ghost's rate reaches its neuron in the same step."""
     changed = False
     for k in range(len(m.n) - 2):
-        v = membranes(m, V, k, s)
+        v = ghost_membranes(m, V, k, s)
         if s.online:
             drive = states(m, FB, k)
             if not nudged:
@@ -244,7 +244,7 @@ def _send(m, s):  # type: ignore[no-untyped-def]
     for k in range(depth - 1 if s.feedback else 0):
         axpy_rows(mantissas(m, BACK, k), states(m, P, k + 1), s.fb[k], states(m, FB, k))
         if s.ghosts and not s.online:
-            _message(membranes(m, V, k, s), k + 1, s, above(m, PG, k))
+            _message(ghost_membranes(m, V, k, s), k + 1, s, above(m, PG, k))
             dot_rows(mantissas(m, G, k), states(m, P, k), s.g[k], above(m, GD, k))
             axpy_rows(mantissas(m, INHIBIT, k), above(m, PG, k), s.i[k], states(m, INH, k))
 
@@ -256,7 +256,7 @@ def keep_free(m, s):  # type: ignore[no-untyped-def]
     for k in range(depth):
         copy(states(m, U, k), states(m, U_FREE, k))
     for k in range(depth - 1 if s.ghosts else 0):
-        copy(membranes(m, V, k, s), membranes(m, V_FREE, k, s))
+        copy(ghost_membranes(m, V, k, s), ghost_membranes(m, V_FREE, k, s))
     for k in range(depth - 1 if s.feedback else 0):
         fb, inh, left = states(m, FB, k), states(m, INH, k), states(m, LEFT, k)
         for i in range(len(left)):

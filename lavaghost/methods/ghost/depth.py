@@ -126,12 +126,12 @@ def time_faults(graph: Graph) -> list[str]:
     if schedule.t_free_steps - 1 < depth:
         faults.append(
             f"method.schedule.t_free_steps {schedule.t_free_steps}: the input needs a reset and {depth} steps to reach "
-            f"output; use {needed + 1}"
+            f"the output; use {needed + 1}"
         )
     if schedule.t_nudge_steps < depth:
         faults.append(
             f"method.schedule.t_nudge_steps {schedule.t_nudge_steps}: an error needs {depth} steps to reach layer 1; "
-            f"{needed}"
+            f"use {needed}"
         )
     return faults
 

@@ -1,5 +1,6 @@
 """`Ghost`: a free and a nudged phase, then a local rule. All plasticity waits for the trial's end."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -163,6 +164,16 @@ class Ghost(Method):
             )
             for k in range(1, work.graph.depth + 1)
         }
+
+    def remedy(self, broken: Sequence[str]) -> str:
+        """See `Method`: least mean squares is stable below a step of 2."""
+        if not all(name.startswith("ghost_") for name in broken):
+            return ""
+        steps = self.plasticity
+        return (
+            f"lower the ghosts' steps, method.plasticity.mu ({steps.mu:g}) and mu_inhibition "
+            f"({steps.mu_inhibition:g}); they are stable below 2"
+        )
 
     def figures(self, work: GhostWork, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """`residuals` and `loop_gain` of each hidden layer."""

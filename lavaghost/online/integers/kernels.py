@@ -33,7 +33,16 @@ from lavaghost.engines.compiled.memory import (
     W,
     Y,
 )
-from lavaghost.engines.compiled.steps import above, keep_free, mantissas, membranes, part, reset, states, step
+from lavaghost.engines.compiled.steps import (
+    above,
+    ghost_membranes,
+    keep_free,
+    mantissas,
+    part,
+    reset,
+    states,
+    step,
+)
 from lavaghost.engines.compiled.toolchain import compiled, digest_of, inner
 from lavaghost.numbers.arithmetic import Array
 
@@ -237,7 +246,7 @@ def errors(m, s, plastic, seed, sample):  # type: ignore[no-untyped-def]
         rate_error(now, past, ghost, ghost_past, k == depth - 1, s, plastic.error[k], plastic, key, y)
     if plastic.learned:
         for k in range(depth - 1):
-            now, past, y = states(m, U_FREE, k + 1), membranes(m, V_FREE, k, s), above(m, Y_GHOST, k)
+            now, past, y = states(m, U_FREE, k + 1), ghost_membranes(m, V_FREE, k, s), above(m, Y_GHOST, k)
             key = key_of(seed, GHOST_ERROR + k, sample)
             rate_error(now, past, none, none, k == depth - 2, s, plastic.ghost_error[k], plastic, key, y)
             key = key_of(seed, INHIBITION_ERROR + k, sample)

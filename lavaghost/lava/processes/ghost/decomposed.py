@@ -26,9 +26,9 @@ from lava.proc.dense.process import Dense, LearningDense
 from lava.utils.weightutils import SignMode
 
 from lavaghost.dynamics import wire
-from lavaghost.lava.dense import RoundingNumbers
 from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, split_step
 from lavaghost.lava.late import late
+from lavaghost.lava.learning_dense import RoundingNumbers
 from lavaghost.lava.phases import Clock
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,

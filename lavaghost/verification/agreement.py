@@ -14,7 +14,7 @@ from lavaghost.exporters.floats import raw_samples
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.verify import runtimes
+from lavaghost.verification import runtimes
 
 BATCH = 1000
 ONNX = ".onnx"

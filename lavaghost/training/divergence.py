@@ -2,25 +2,25 @@
 
 Gains that undo the attenuation are never too large for float32 (`dynamics.fixed_point.units`). What is left:
 
-    ghosts alone broke in pre-training    their own steps are too large: LMS is stable below 2
+    only what is the method's own broke   in pre-training: its own steps are too large (`Method.remedy`)
     a loop gain of 1 or more              feedback that no ghost cancels goes round and grows: lower lam
     otherwise                             the weights took steps that are too large: lower eta
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lavaghost.methods.base import Method
 from lavaghost.methods.learning import Learning, usual_eta
 from lavaghost.net.graph import Graph
 
 
 def named(arrays: Iterable[str]) -> str:
-    """`weights.1`, `weights.2`, `weights.3` as `weights.1-3`."""
+    """`weights.1`, `weights.2`, `weights.3` as `weights.1-3`; a name without a number as it is."""
     layers: dict[str, list[int]] = {}
     for name in arrays:
-        field, k = name.rsplit(".", 1)
-        layers.setdefault(field, []).append(int(k))
+        field, _, k = name.partition(".")
+        layers.setdefault(field, []).extend([int(k)] if k else [])
 
     def runs(numbers: list[int]) -> str:
         found: list[list[int]] = []
@@ -31,14 +31,15 @@ def named(arrays: Iterable[str]) -> str:
                 found.append([n])
         return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found)
 
-    return ", ".join(f"{field}.{runs(sorted(ks))}" for field, ks in layers.items())
+    return ", ".join(f"{field}.{runs(sorted(ks))}" if ks else field for field, ks in layers.items())
 
 
-def advice(graph: Graph, broken: Iterable[str], learning: Learning, last: Mapping[str, Any]) -> str:
+def advice(
+    graph: Graph, broken: Sequence[str], method: Method, learning: Learning, last: Mapping[str, Any]
+) -> str:
     """What to lower, by value; `last` is the row of history before, with its loop gains and residuals."""
-    ghosts_alone = all(re.match("ghost_", name) for name in broken)
-    if ghosts_alone and not last:
-        return "lower the ghosts' steps, method.plasticity.mu and mu_inhibition; they are stable below 2"
+    if not last and (remedy := method.remedy(broken)):
+        return remedy
     said = []
     gain, k = loop(graph, learning, last)
     if gain >= 1.0:

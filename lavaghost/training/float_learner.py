@@ -10,18 +10,18 @@ from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.threads import suited_threads
 from lavaghost.methods.base import Batch, Method, Moment, OwnState
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum, learning_rate
-from lavaghost.methods.registry import check_together
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import PROBE, diagnose
-from lavaghost.train.divergence import advice, named
-from lavaghost.train.loop import Tell
-from lavaghost.train.order import PRETRAINING, shuffled
+from lavaghost.training.diagnostics import PROBE, diagnose
+from lavaghost.training.divergence import advice, named
+from lavaghost.training.loop import Tell
+from lavaghost.training.order import PRETRAINING, shuffled
 
 STATE_STREAM = 8
 """First word of the seed of a method's own initial arrays."""
@@ -96,9 +96,8 @@ class FloatLearner:
 
     def measure(self, epoch: int) -> dict[str, Any]:
         """See `Learner`: accuracy by the equilibrium engine, and diagnostics of the live method."""
-        check_finite(
-            self.graph, self.params, f"epoch {epoch}" if epoch else "pre-training", self.learning, self.last
-        )
+        when = f"epoch {epoch}" if epoch else "pre-training"
+        check_finite(self.graph, self.params, self.state, when, self.method, self.learning, self.last)
         params = self.params.astype(np.float32)
         with self._batches():
             found: dict[str, Any] = {
@@ -179,17 +178,20 @@ def check_tensors(wanted: Mapping[str, Array], found: Mapping[str, Array]) -> No
 def check_finite(
     graph: Graph,
     params: Parameters,
+    state: OwnState,
     when: str,
-    learning: Learning | None = None,
-    last: Mapping[str, Any] | None = None,
+    method: Method,
+    learning: Learning,
+    last: Mapping[str, Any],
 ) -> None:
-    """Raise `DivergedError` if a number of the network is not finite, with what to lower by what `last` shows.
+    """Raise `DivergedError` if a number of network or method is not finite, with what to lower by what `last` shows.
 
     `last` is the last row of history, measured while all numbers were finite.
     """
-    broken = [name for name, array in params.named().items() if not np.isfinite(array).all()]
+    arrays = {**params.named(), **state}
+    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise DivergedError(
             f"training diverged in {when}: {named(broken)} not finite; "
-            f"{advice(graph, broken, learning or Learning(), last or {})}"
+            f"{advice(graph, broken, method, learning, last)}"
         )

@@ -84,7 +84,7 @@ class Quantised:
         }
 
 
-def quantize(
+def quantise_model(
     model: Model,
     data: Dataset,
     widths: LoihiWidths = DEFAULT,

@@ -111,7 +111,7 @@ def run(
     Raises `ExportError` or `MissingError`.
     """
     if runtime.script is None:
-        from lavaghost.exporters.onnx.run_onnx import run as run_onnx
+        from lavaghost.exporters.onnx.run_onnx import run_onnx
 
         return run_onnx(file, raw, network)
     uv = find_uv(runtime.name)
