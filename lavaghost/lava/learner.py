@@ -195,7 +195,7 @@ class LavaLearner:
 
     def record(self) -> dict[str, Array]:
         """See `Learner`."""
-        return self.recorder.arrays() if self.recorder.layers else {}
+        return {} if self.recorder.empty else self.recorder.arrays()
 
     # ---- Lava's side
 
@@ -273,6 +273,6 @@ def train_on_lava(
     """A whole run of a `LavaLearner` with `settings`; see `train.loop.run`. With `out`, records go to `record.npz`."""
     with LavaLearner(network, method, learning, data, **settings) as learner:
         found = run(learner, out=out, identity=learner.identity, resume=resume, report=report)
-    if out is not None and learner.recorder.layers:
+    if out is not None and not learner.recorder.empty:
         learner.recorder.save(out / "record.npz")
     return found

@@ -154,6 +154,12 @@ def test_an_interrupted_run_resumes_to_the_same_bits(digits, tmp_path: Path):
     same(resumed.params, whole.params)
     assert [row["accuracy"] for row in resumed.history] == [row["accuracy"] for row in whole.history]
 
+    # a run that was over is the same, and leaves what it recorded
+    (tmp_path / "record.npz").write_bytes(b"as it was")
+    again = train(net, learning, digits, limit=30, diagnostics=False, out=tmp_path, resume=True, record=[1])
+    same(again.params, whole.params)
+    assert (tmp_path / "record.npz").read_bytes() == b"as it was"
+
 
 def test_a_run_that_diverges_says_so(digits):
     wild = pytest.raises(DivergedError, match=r"diverged in epoch 1: .*lower learning\.eta")
