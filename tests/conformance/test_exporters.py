@@ -20,7 +20,7 @@ from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.kinds import KINDS
 from lavaghost.net.network import Network
-from lavaghost.verify import RUNTIMES
+from lavaghost.verification import RUNTIMES
 from tests.networks import parts
 from tests.toy_kind import Band
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from lavaghost.dynamics import initial_parameters
-from lavaghost.evaluate.quantise import quantise_model
+from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.exporters import ExportReport, available, export, find
 from lavaghost.exporters.carried import MEASURED, NONE
 from lavaghost.exporters.onnx.settle import settle_graph

@@ -6,9 +6,9 @@ import sys
 CODE = """
 import lavaghost as lg
 lg.load_data("digits")
-import lavaghost.evaluate, lavaghost.train.loop, lavaghost.verify
-from lavaghost.train import loop
-assert loop.run.__module__ == "lavaghost.train.loop"
+import lavaghost.evaluate, lavaghost.training.loop, lavaghost.verification
+from lavaghost.training import loop
+assert loop.run.__module__ == "lavaghost.training.loop"
 for name in ("train", "evaluate", "verify"):
     assert callable(getattr(lg, name)), name
 """
