@@ -32,7 +32,7 @@ class Side(Protocol):
 
 
 class Ours:
-    """Epochs of `lavaghost.training.float_learner`, without diagnostics and checkpoints; of `Ghost()` unless told else."""
+    """Epochs of a `FloatLearner`, without diagnostics and checkpoints; of `Ghost()` unless told else."""
 
     def __init__(self, layers: tuple[int, ...], data: Dataset, method: Method | None = None) -> None:
         steps = Learning(batch_size=BATCH, eta=ETA, eta_decay="constant", momentum=MOMENTUM, weight_decay=0.0)

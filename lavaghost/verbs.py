@@ -97,7 +97,7 @@ def widths_of(hardware: str | Hardware | None = None, **bits: int | None) -> Loi
 def map(what: Model | Graph, hardware: str | Hardware, *, phase: Phase = "inference", **plan: Any) -> Mapping:
     """Where a network goes on a chip, or every reason why it does not fit; fields of `Plan` in `plan`.
 
-    Raises `HardwareError` for a chip that is unknown. Example: `map(model, "loihi1", phase="learning").needed`.
+    Raises `SpecError` for a chip that is unknown. Example: `map(model, "loihi1", phase="learning").needed`.
     """
     chip = load_chip(hardware) if isinstance(hardware, str) else hardware
     graph = what.graph if isinstance(what, Model) else what

@@ -5,8 +5,8 @@
     Q(s, z): q = clip(rint(x / s) + z, 0, 255)     DQ: (q - z) s
 
 Weights and ranges are those of `exporters.onnx.whole_numbers`, but a rate may have any unit s_k, the sums are floats,
-and a runtime is free to compute them in integers or not. Near the middle between two integers float rounding decides, so
-runtimes agree in the logits only up to such flips; `expected` bounds them by interval arithmetic.
+and a runtime is free to compute them in integers or not. Near the middle between two integers float rounding decides,
+so runtimes agree in the logits only up to such flips; `expected` bounds them by interval arithmetic.
 """
 
 from collections.abc import Mapping
