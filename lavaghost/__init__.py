@@ -9,8 +9,6 @@ Values for settings, verbs for actions, one object that holds a trained network.
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -92,17 +90,6 @@ _WHERE = {
 """Each public name, and the module that has it."""
 
 __all__ = ["__version__", *_WHERE]  # noqa: PLE0604 - all of them are texts
-
-
-class _Verbs(ModuleType):
-    """The type of this module, in which a room that is imported does not take the place of the verb of its name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Verbs
 
 
 def __getattr__(name: str) -> Any:
