@@ -155,6 +155,7 @@ def test_the_package_itself_loads_nothing_before_it_is_asked() -> None:
 def test_every_public_name_is_there_and_explains_itself() -> None:
     assert set(lavaghost.__all__) == {"__version__", *lavaghost._WHERE}
     assert 20 <= len(lavaghost._WHERE) <= 32
+    assert not set(lavaghost._WHERE) & set(ROOMS), "a room that is imported would hide the name"
     source = (ROOT / "lavaghost" / "__init__.py").read_text(encoding="utf-8")
     for name in lavaghost._WHERE:
         thing = getattr(lavaghost, name)
