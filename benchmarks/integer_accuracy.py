@@ -31,9 +31,9 @@ from lavaghost.online.integers.settings import (
     suited,
     suited_fraction,
 )
-from lavaghost.train.checkpoint import fingerprint, identity
-from lavaghost.train.integer_learner import IntegerLearner
-from lavaghost.train.loop import run as run_loop
+from lavaghost.training.checkpoint import fingerprint, identity
+from lavaghost.training.integer_learner import IntegerLearner
+from lavaghost.training.loop import run as run_loop
 
 OUT = Path("out/integers")
 HEAD = "| network | mean % | from to | seeds | worst cosines | sampled | residuals | s |"

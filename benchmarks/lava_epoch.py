@@ -30,9 +30,9 @@ from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network, Schedule
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.online.course import course, online_epoch
-from lavaghost.train.diagnostics import diagnose
-from lavaghost.train.float_learner import accuracy, probe_of
-from lavaghost.train.order import shuffled
+from lavaghost.training.diagnostics import diagnose
+from lavaghost.training.float_learner import accuracy, probe_of
+from lavaghost.training.order import shuffled
 
 SCHEDULES = ((1.0, 3, 1), (1.0, 3, 2), (1.0, 4, 3), (1.0, 6, 6), (2.0, 32, 24))
 """Time constant, free and nudged steps. With tau = 1 a step relaxes fully: reset, hidden layer and output take

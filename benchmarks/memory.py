@@ -66,7 +66,7 @@ def measure(folder: str, layers: tuple[int, ...]) -> dict[str, Any]:
     arrays = (data.x_train, data.y_train, data.x_test, data.y_test)
     counted = {
         "data": sum(a.nbytes for a in arrays),
-        "model": sum(a.nbytes for a in side.params.named().values()),
+        "model": sum(a.nbytes for a in side.learner.params.named().values()),
     }
     return {
         "layers": layers,

@@ -10,10 +10,11 @@ import time
 from typing import Any, NamedTuple, Protocol
 
 from lavaghost.datasets import Dataset
+from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
-from lavaghost.train.float_learner import FloatLearner, accuracy
+from lavaghost.training.float_learner import FloatLearner, accuracy
 
 BATCH, ETA, MOMENTUM = 100, 0.05, 0.9
 
@@ -31,15 +32,12 @@ class Side(Protocol):
 
 
 class Ours:
-    """Epochs of `lavaghost.train.float_learner`, without diagnostics and checkpoints; `rule` is the ghosts'."""
+    """Epochs of `lavaghost.training.float_learner`, without diagnostics and checkpoints; of `Ghost()` unless told else."""
 
-    def __init__(
-        self, layers: tuple[int, ...], data: Dataset, rule: str = "prediction", **learning: Any
-    ) -> None:
-        steps = Learning(
-            batch_size=BATCH, eta=ETA, eta_decay="constant", momentum=MOMENTUM, weight_decay=0.0, **learning
-        )
-        self.learner = FloatLearner(Network(layers=layers), Ghost(rule=rule), steps, data, diagnostics=False)
+    def __init__(self, layers: tuple[int, ...], data: Dataset, method: Method | None = None) -> None:
+        steps = Learning(batch_size=BATCH, eta=ETA, eta_decay="constant", momentum=MOMENTUM, weight_decay=0.0)
+        method = Ghost() if method is None else method
+        self.learner = FloatLearner(Network(layers=layers), method, steps, data, diagnostics=False)
         self.data, self.epochs = data, 0
 
     def epoch(self) -> float:

@@ -5,13 +5,16 @@ from typing import Any
 from benchmarks.sides import Ours, fastest_torch, in_turns
 from benchmarks.tables import Table, span
 from lavaghost.datasets import Dataset
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
 
 LAYERS = {(784, 500, 10): 0.9, (784, 500, 500, 500, 10): 1.0}
 """Networks, and the ratio to PyTorch that an epoch of ghost learning shall not exceed."""
-METHODS: dict[str, dict[str, Any]] = {
-    "ghosts, rule prediction": {"rule": "prediction"},
-    "ghosts, rule temporal": {"rule": "temporal"},
-    "backprop, the same code": {"method": "backprop"},
+METHODS: dict[str, Method] = {
+    "ghosts, rule prediction": Ghost(rule="prediction"),
+    "ghosts, rule temporal": Ghost(rule="temporal"),
+    "backprop, the same code": Backprop(),
 }
 
 
@@ -20,14 +23,14 @@ def run(data: Dataset, rounds: int) -> list[dict[str, Any]]:
     rows = []
     for layers, target in LAYERS.items():
         theirs = fastest_torch(layers, data)
-        for name, learning in METHODS.items():
-            ours = Ours(layers, data, **learning)
+        for name, method in METHODS.items():
+            ours = Ours(layers, data, method)
             pairs = in_turns(ours, theirs, rounds)
             rows.append(
                 {
                     "layers": layers,
                     "method": name,
-                    "target": None if "method" in learning else target,
+                    "target": target if method.needs.ghosts else None,
                     "torch": theirs.name,
                     "accuracy": ours.accuracy(),
                     "torch_accuracy": theirs.accuracy(),

@@ -13,8 +13,9 @@ from benchmarks.tables import Table
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters
 from lavaghost.engines.equilibrium import Equilibrium
+from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.rules import RULES
-from lavaghost.net.spec import Network
+from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
 LAYERS = {
@@ -30,25 +31,25 @@ def run(name: str, data: Dataset) -> list[dict[str, Any]]:
     rows = []
     for layers in LAYERS[name]:
         for rule in ("prediction", "temporal"):
-            side = Ours(layers, data, rule=rule)
+            side = Ours(layers, data, Ghost(rule=rule))
             for state, epochs in (("initial", 0), (f"{EPOCHS[name]} epochs", EPOCHS[name])):
                 for _ in range(epochs):
                     side.epoch()
-                found = differences(side.network, rule, side.params, data)
+                found = differences(side.learner.graph, rule, side.learner.params, data)
                 rows.append({"data": name, "layers": layers, "rule": rule, "state": state, **found})
     return rows
 
 
-def differences(network: Network, rule: str, params: Parameters, data: Dataset) -> dict[str, Any]:
+def differences(graph: Graph, rule: str, params: Parameters, data: Dataset) -> dict[str, Any]:
     """Relative differences per layer on the first batch, and the sweeps that the fixed point took."""
     x, target = data.x_train[:BATCH], np.eye(data.n_classes)[data.y_train[:BATCH]]
     push = RULES[rule].needs_push
 
     def solve(dtype: type, tolerance: float | None) -> tuple[list[Array], int]:
         sweeps = 1 if tolerance is None else MAX_SWEEPS
-        engine = Equilibrium(network, BATCH, sweeps=sweeps, tolerance=tolerance, push=push, dtype=dtype)
+        engine = Equilibrium(graph, BATCH, sweeps=sweeps, tolerance=tolerance, push=push, dtype=dtype)
         trial = engine.trial(params.astype(dtype), x.astype(dtype), target.astype(dtype))
-        layers = range(1, network.depth + 1)
+        layers = range(1, graph.depth + 1)
         return [RULES[rule].post(trial.local(k)).astype(np.float64) for k in layers], engine.sweeps_done
 
     exact, sweeps = solve(np.float64, TIGHT)
@@ -83,7 +84,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
         ]
         for row in rows
     ]
-    network = Network(layers=(1, 1, 1))
+    method = Ghost()
     head = [
         "network",
         "rule",
@@ -98,6 +99,6 @@ def table(rows: list[dict[str, Any]]) -> Table:
         lines,
         [
             "Relative difference of the rule's postsynaptic factor to the fixed point in float64, per layer, layer 1 "
-            f"first; duplicate ghosts, lam {network.lam}, beta {network.beta}, cross-entropy; {BATCH} samples."
+            f"first; duplicate ghosts, lam {method.lam}, beta {method.beta}, cross-entropy; {BATCH} samples."
         ],
     )

@@ -135,7 +135,7 @@ class Exporter(Protocol):
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Names of the runtimes (`lavaghost.verify`) that run its file, the usual one first; may be empty."""
+        """Names of the runtimes (`lavaghost.verification`) that run its file, the usual one first; may be empty."""
         ...
 
     @property
@@ -239,7 +239,9 @@ def export(
 
 def _with_sidecar(report: ExportReport, path: Path) -> ExportReport:
     try:
-        beside, data = sidecar.write(path, report.exporter, report.options, report.settings, report.carries)
+        beside, data = sidecar.write_sidecar(
+            path, report.exporter, report.options, report.settings, report.carries
+        )
     except LavaGhostError:
         # a file that nothing can be said about is no result
         for written in report.paths:

@@ -55,7 +55,7 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def write(
+def write_sidecar(
     path: Path,
     exporter: str,
     options: Mapping[str, Any],
@@ -75,7 +75,7 @@ def write(
         "settings": plain(settings, "settings", faults),
         "carries": [{"element": e, "status": s, "note": n} for e, s, n in carries],
         "file": path.name,
-        "sha256": digest(path),
+        "sha256": digest_of(path),
     }
     if faults:
         raise ExportError(f"exporter {exporter!r}: {join_faults(faults)}")
@@ -83,7 +83,7 @@ def write(
     return write_atomic(beside(path), data), data
 
 
-def read(path: Path) -> Sidecar | None:
+def read_sidecar(path: Path) -> Sidecar | None:
     """The sidecar of `path`, its hash checked, or None if there is none. Raises `ExportError`."""
     file = beside(path)
     try:
@@ -99,7 +99,7 @@ def read(path: Path) -> Sidecar | None:
         raise ExportError(
             join_faults([f"{file} is no sidecar of an export ({error!s:.300})", "export again"])
         ) from (error)
-    if (is_now := digest(path)) != found.sha256:
+    if (is_now := digest_of(path)) != found.sha256:
         raise ExportError(
             f"{path} has the SHA-256 {is_now:.12}..., its sidecar says {found.sha256:.12}...: one of them was changed; "
             f"export again, or remove {file.name} to verify the file by what it says of itself"
@@ -107,7 +107,7 @@ def read(path: Path) -> Sidecar | None:
     return found
 
 
-def digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """SHA-256 of a file; of a folder, that of the lines `hash  name` of its files. Raises `ExportError`."""
     try:
         if not path.is_dir():

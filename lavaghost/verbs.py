@@ -18,9 +18,9 @@ from lavaghost.base.errors import SpecError
 from lavaghost.base.names import ArithmeticName, Engine, LavaModel, Phase
 from lavaghost.datasets import Dataset
 from lavaghost.datasets import load as load_data
-from lavaghost.evaluate import evaluation, quantise
-from lavaghost.evaluate.evaluation import Evaluation
-from lavaghost.evaluate.quantise import Quantised
+from lavaghost.evaluation import in_engines, quantise
+from lavaghost.evaluation.in_engines import Evaluation
+from lavaghost.evaluation.quantise import Quantised
 from lavaghost.exporters import base
 from lavaghost.exporters.base import ExportReport
 from lavaghost.hardware.catalogue import load_chip
@@ -35,8 +35,8 @@ from lavaghost.net.graph import Graph
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.run.describe import import_network
 from lavaghost.run.train import train
-from lavaghost.verify import Agreement
-from lavaghost.verify import verify as compare_file
+from lavaghost.verification import Agreement
+from lavaghost.verification import verify as compare_file
 
 __all__ = ["evaluate", "export", "import_network", "load", "load_data", "map", "quantize", "train", "verify"]
 
@@ -68,7 +68,7 @@ def evaluate(
     """
     data = scaled_for(model, data)
     x, y = data.x_test[:limit], data.y_test[:limit]
-    return evaluation.evaluate(model, x, y, engine, lava_model=processes, arithmetic=arithmetic)
+    return in_engines.evaluate(model, x, y, engine, lava_model=processes, arithmetic=arithmetic)
 
 
 def quantize(

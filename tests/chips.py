@@ -1,12 +1,15 @@
 """Chips that nobody sells: those of `hw_configs/` with other figures."""
 
 import math
+from functools import cache
 
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.demand import REACHES, Share
 from lavaghost.hardware.figures import CountFigure, Extra, Figure, Flag, Width
 from lavaghost.hardware.schema import Hardware
 
+once = cache(load_chip)
+"""Read once; they are frozen."""
 UNITS = {"payload_bits": "bits", "cores": "cores", "cores_reached": "cores", "state_bits": "bits"}
 KINDS: dict[str, type[Figure]] = {"payload_bits": Extra, "state_bits": Width}
 
@@ -22,7 +25,7 @@ def figure(key: str, value: float | None) -> Figure:
 
 def with_limits(name: str, **limits: float | None) -> Hardware:
     """The chip `name` with other limits."""
-    chip = load_chip(name)
+    chip = once(name)
     made = {key: figure(key, value) for key, value in limits.items()}
     return chip.model_copy(update={"limits": chip.limits.model_copy(update=made)})
 

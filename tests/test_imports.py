@@ -25,12 +25,12 @@ ROOMS = (
     "methods",
     "online",
     "model",
-    "train",
+    "training",
     "hardware",
     "lava",
     "exporters",
-    "verify",
-    "evaluate",
+    "verification",
+    "evaluation",
     "run",
     "studies",
     "verbs",
@@ -41,11 +41,11 @@ ROOMS = (
 
 FOREIGN = {
     "lava": {"lava"},
-    "onnx": {"exporters", "verify"},
-    "onnxruntime": {"exporters", "verify"},
+    "onnx": {"exporters", "verification"},
+    "onnxruntime": {"exporters", "verification"},
     "h5py": {"exporters"},
     "torch": set[str](),
-    # under GPL or AGPL, or of simulators: only programs in lavaghost/verify/programs import them
+    # under GPL or AGPL, or of simulators: only programs in lavaghost/verification/programs import them
     **{
         name: set[str]()
         for name in (
@@ -69,7 +69,7 @@ FOREIGN = {
 """Packages that only these rooms may import."""
 
 
-PROGRAMS = ROOT / "lavaghost" / "verify" / "programs"
+PROGRAMS = ROOT / "lavaghost" / "verification" / "programs"
 """Foreign runtimes: programs for environments of their own, no modules, and so without a room."""
 
 
@@ -141,7 +141,7 @@ def test_every_runtime_is_a_program_and_no_module_imports_one() -> None:
     assert {f"run_{name.replace('-', '_')}.py" for name in listed} == {path.name for path in PROGRAMS.iterdir()}
     for path in modules():
         names = imported(path.read_text(encoding="utf-8"))
-        assert [name for name in names if name.startswith("lavaghost.verify.programs.run_")] == [], path
+        assert [name for name in names if name.startswith("lavaghost.verification.programs.run_")] == [], path
 
 
 def test_the_package_itself_loads_nothing_before_it_is_asked() -> None:
@@ -215,11 +215,11 @@ def test_what_names_a_mechanism_or_a_method_is_a_method() -> None:
     [
         ("dynamics", "from lavaghost.engines import Trial"),
         ("dynamics", "def f():\n    import lavaghost.cli"),
-        ("methods", "from lavaghost import train"),
+        ("methods", "from lavaghost import training"),
         ("base", "import lavaghost.net.spec"),
         ("engines", "from . import stepped"),
         ("engines", "import lava.magma"),
-        ("train", "import torch"),
+        ("training", "import torch"),
         ("datasets", "from sklearn.datasets import load_digits"),
         ("model", "import onnx"),
         ("cli", "import exporters"),

@@ -14,7 +14,7 @@ from lavaghost.net.graph import Graph, fed_back, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import backprop_gradient
+from lavaghost.training.diagnostics import backprop_gradient
 
 
 def carried_down(

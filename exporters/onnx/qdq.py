@@ -4,8 +4,8 @@
 
     Q(s, z): q = clip(rint(x / s) + z, 0, 255)     DQ: (q - z) s
 
-Weights and ranges are those of `exporters.onnx.integers`, but a rate may have any unit s_k, the sums are floats, and a
-runtime is free to compute them in integers or not. Near the middle between two integers float rounding decides, so
+Weights and ranges are those of `exporters.onnx.whole_numbers`, but a rate may have any unit s_k, the sums are floats,
+and a runtime is free to compute them in integers or not. Near the middle between two integers float rounding decides, so
 runtimes agree in the logits only up to such flips; `expected` bounds them by interval arithmetic.
 """
 
@@ -24,8 +24,8 @@ from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised
 from lavaghost.exporters.chain import Chain, chain, chaining
 from lavaghost.exporters.floats import UNIT, raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.exporters.onnx.integers import TOP, QuantizeOptions, ranges, weight_unit
 from lavaghost.exporters.onnx.whole import CENTRE
+from lavaghost.exporters.onnx.whole_numbers import TOP, QuantizeOptions, ranges, weight_unit
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 

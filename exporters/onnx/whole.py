@@ -25,7 +25,7 @@ from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised
 from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.exporters.onnx.integers import (
+from lavaghost.exporters.onnx.whole_numbers import (
     TOP,
     ByteNetwork,
     QuantizeOptions,

@@ -69,7 +69,7 @@ def evaluate_command(
 
     A network that was quantised or that learned in integers runs in integers, unless --arithmetic float is given.
     """
-    from lavaghost.evaluate.evaluation import evaluate as run
+    from lavaghost.evaluation.in_engines import evaluate as run
     from lavaghost.lava.available import require_lava
     from lavaghost.run.describe import load_both
 

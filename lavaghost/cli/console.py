@@ -203,7 +203,7 @@ def output_folder(folder: Path, *, force: bool = False, resume: bool = False) ->
     """
     from lavaghost.base.files import locked
     from lavaghost.model.model import MANIFEST_NAME
-    from lavaghost.train.checkpoint import FILE_NAME
+    from lavaghost.training.checkpoint import FILE_NAME
 
     with locked(folder):
         if not (force or resume):

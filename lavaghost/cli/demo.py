@@ -6,7 +6,7 @@ from typing import Any
 
 from lavaghost.cli.console import bar, percent, say, show, table
 from lavaghost.datasets import load
-from lavaghost.evaluate.evaluation import evaluate
+from lavaghost.evaluation.in_engines import evaluate
 from lavaghost.exporters import base
 from lavaghost.net.network import Network
 from lavaghost.run.plots import learning_curves

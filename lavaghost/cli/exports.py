@@ -154,7 +154,7 @@ def verify_command(
 def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, as_json: bool) -> int:
     """The matrix; exit code 1 if a cell disagrees, or if not one could be filled."""
     from lavaghost.model.answers import settled
-    from lavaghost.verify import matrix, run_all
+    from lavaghost.verification import matrix, run_all
 
     if write is not None:
         matrix.around(write)

@@ -46,7 +46,7 @@ def quantize_command(
 
     Scales come from training samples; accuracies are those of the test set. No chip is used.
     """
-    from lavaghost.evaluate.quantise import quantise_model
+    from lavaghost.evaluation.quantise import quantise_model
     from lavaghost.run.describe import load_both
     from lavaghost.verbs import widths_of
 

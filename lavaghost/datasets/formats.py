@@ -29,11 +29,11 @@ class Format(Protocol):
         """What to give, as messages say it, such as `a file ending in .npz`."""
         ...
 
-    def accepts(self, path: Path) -> bool:
+    def accepts(self, path: Path, /) -> bool:
         """Whether this is how what lies at `path` is to be read; its contents need not be looked at."""
         ...
 
-    def load(self, path: Path) -> Dataset:
+    def load(self, path: Path, /) -> Dataset:
         """The data set, checked. Raises `DataError` with all faults of the file."""
         ...
 

@@ -33,12 +33,12 @@ from lavaghost.online.course import course
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
 from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
 from lavaghost.online.integers.settings import IntegerLearning, integer_rule
-from lavaghost.train.checkpoint import fingerprint
-from lavaghost.train.checkpoint import identity as identity_of
-from lavaghost.train.diagnostics import diagnose
-from lavaghost.train.float_learner import accuracy, check_finite, check_tensors, probe_of
-from lavaghost.train.integer_learner import accuracy_figures, formats_for, integer_figures
-from lavaghost.train.loop import OnRow, Tell, Trained, run
+from lavaghost.training.checkpoint import fingerprint
+from lavaghost.training.checkpoint import identity as identity_of
+from lavaghost.training.diagnostics import diagnose
+from lavaghost.training.float_learner import accuracy, check_finite, check_tensors, probe_of
+from lavaghost.training.integer_learner import accuracy_figures, formats_for, integer_figures
+from lavaghost.training.loop import OnRow, Tell, Trained, run
 
 
 class LavaLearner:
@@ -195,7 +195,7 @@ class LavaLearner:
 
     def record(self) -> dict[str, Array]:
         """See `Learner`."""
-        return self.recorder.arrays() if self.recorder.layers else {}
+        return {} if self.recorder.empty else self.recorder.arrays()
 
     # ---- Lava's side
 
@@ -273,6 +273,6 @@ def train_on_lava(
     """A whole run of a `LavaLearner` with `settings`; see `train.loop.run`. With `out`, records go to `record.npz`."""
     with LavaLearner(network, method, learning, data, **settings) as learner:
         found = run(learner, out=out, identity=learner.identity, resume=resume, report=report)
-    if out is not None and learner.recorder.layers:
+    if out is not None and not learner.recorder.empty:
         learner.recorder.save(out / "record.npz")
     return found

@@ -64,6 +64,11 @@ class Recorder:
             real = real_arrays(numbers)
             self._weights.add(trial, [real[f"weights.{k}"].astype(np.float32) for k in self.layers])
 
+    @property
+    def empty(self) -> bool:
+        """Whether no trial was recorded, as when a run was over before it was resumed."""
+        return not self._trials
+
     def arrays(self) -> dict[str, Array]:
         """By name, for each recorded layer k:
 

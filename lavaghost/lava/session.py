@@ -18,7 +18,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg, RunConfig
 from lava.proc.dense.process import LearningDense
 
 from lavaghost.base.errors import LavaError, SpecError
-from lavaghost.lava.dense import NumberedLearningDense, RowMajorLearningDense
+from lavaghost.lava.learning_dense import NumberedLearningDense, RowMajorLearningDense
 from lavaghost.lava.quiet import quiet
 from lavaghost.lava.runner import TIMEOUT_S
 from lavaghost.lava.runtime import Watched, WatchedRuntime

@@ -13,7 +13,7 @@ from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.online.integers.integer_course import AnyCourse
-from lavaghost.train.order import PRETRAINING, order
+from lavaghost.training.order import PRETRAINING, order
 
 SAMPLES_SEEN = 64
 """Training samples whose activity sets the constant steps of learned ghosts."""

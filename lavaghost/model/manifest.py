@@ -16,11 +16,11 @@ from lavaghost.base.errors import ModelFileError, SpecError, join_faults
 from lavaghost.base.files import sha256
 from lavaghost.base.spec import Count, Positive, Spec, Text, parse
 from lavaghost.base.strict_yaml import MAX_NODES, Writer, nodes
-from lavaghost.methods.registry import AnyMethod, check_together
+from lavaghost.methods.by_name import AnyMethod, check_together
 from lavaghost.model.version_1 import converted
 from lavaghost.net.graph import Graph, Population, Projection
 from lavaghost.net.network import Network
-from lavaghost.online.settings import AnyLearning
+from lavaghost.online.any_learning import AnyLearning
 
 VERSION = "2.0"
 """Version of the format that is written. Any 2.x is read, and 1.x (`model.version_1`)."""

@@ -20,8 +20,8 @@ from lavaghost.base.names import ArithmeticName
 from lavaghost.base.records import plain, text_faults
 from lavaghost.datasets import Dataset
 from lavaghost.methods.base import Method
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import check_together
 from lavaghost.model.answers import in_integers, settled
 from lavaghost.model.manifest import (
     MAX_BYTES,

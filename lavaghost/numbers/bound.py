@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.numbers.loihi import Loihi, Synapses
+from lavaghost.numbers.loihi import IntegerSynapses, Loihi
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class RoundingBound:
         x = np.asarray(x, np.float64)
         return np.abs(self.loihi.input(x) * 2.0 ** -self.loihi.formats.messages[0] - x)
 
-    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Synapses:
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> IntegerSynapses:
         """|W|, with the exponent of the integer connection."""
         found = self.loihi.connection(weights, group, k, products)
         return found._replace(values=np.abs(found.values))
 
-    def transposed(self, synapses: Synapses, k: int) -> Synapses:
+    def transposed(self, synapses: IntegerSynapses, k: int) -> IntegerSynapses:
         """|W_{k+1}|^T."""
         return self.loihi.transposed(synapses, k)
 
@@ -66,7 +66,7 @@ class RoundingBound:
         step = 2.0**-f if f < self.loihi.widths.state_fraction else 0.0
         return rate + (0.5 * step if self.loihi.widths.round_messages else step)
 
-    def synapse(self, weights: Synapses, rate: Array) -> Array:
+    def synapse(self, weights: IntegerSynapses, rate: Array) -> Array:
         """Exact products, then a floor if bits are shifted out."""
         total = rate @ weights.values.T * 2.0**-weights.fraction
         return total + (self.unit if weights.exponent < 0 else 0.0)

@@ -32,7 +32,7 @@ EXACT_BITS = 53
 """float64 BLAS adds and multiplies integers exactly below 2^53."""
 
 
-class Synapses(NamedTuple):
+class IntegerSynapses(NamedTuple):
     """Integer connections: `values (n_post, n_pre)` hold mantissas as float64, for an exact BLAS product.
 
     `fraction` is that of the weights; `exponent` shifts a product left, or right if negative, to the fraction
@@ -89,7 +89,7 @@ class Loihi:
         scaled = np.rint(x * 2.0 ** self.formats.messages[0])
         return np.minimum(scaled, self.widths.message_limit).astype(np.int64)
 
-    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> Synapses:
+    def connection(self, weights: Any, group: str, k: int, products: Any = None) -> IntegerSynapses:
         """Real `weights` of layer k as mantissas `rint(W 2^s)`; of a kind that is no matrix, as its exact matrix.
 
         Raises `SpecError` where one does not fit its bits, or where a sum of them could overflow silently.
@@ -100,7 +100,7 @@ class Loihi:
             raise SpecError(f"{group}.{k}: a weight is NaN or infinite; mend the network first")
         return self.held(values, group, k, products)
 
-    def held(self, mantissas: Array, group: str, k: int, products: Any = None) -> Synapses:
+    def held(self, mantissas: Array, group: str, k: int, products: Any = None) -> IntegerSynapses:
         """`connection` of mantissas as they are."""
         values, fraction = mantissas.astype(np.float64), getattr(self.formats, group)[k - 1]
         low, high = self.widths.weight_limits
@@ -114,14 +114,14 @@ class Loihi:
         matrix = values if products is None else products.matrix(values)
         return self._connect(np.ascontiguousarray(matrix), fraction, k + SOURCES[group], name)
 
-    def transposed(self, synapses: Synapses, k: int) -> Synapses:
+    def transposed(self, synapses: IntegerSynapses, k: int) -> IntegerSynapses:
         """W_{k+1}^T as the feedback B_k: the same mantissas, shifted for the messages of layer k + 1."""
         values = np.ascontiguousarray(synapses.values.T)
         return self._connect(values, synapses.fraction, k + 1, f"feedback.{k}")
 
-    def _connect(self, values: Array, fraction: int, source: int, name: str) -> Synapses:
+    def _connect(self, values: Array, fraction: int, source: int, name: str) -> IntegerSynapses:
         self.check_sum(values.shape[1], fraction, source, name)
-        return Synapses(values, fraction, self._exponent(fraction, source))
+        return IntegerSynapses(values, fraction, self._exponent(fraction, source))
 
     def _exponent(self, fraction: int, source: int) -> int:
         return self.widths.state_fraction - self.formats.messages[source] - fraction
@@ -159,7 +159,7 @@ class Loihi:
         right = self.widths.state_fraction - self.formats.messages[k]
         return 1 << (right - 1) if self.widths.round_messages and right > 0 else 0
 
-    def synapse(self, weights: Synapses, rate: Array) -> Array:
+    def synapse(self, weights: IntegerSynapses, rate: Array) -> Array:
         """Exact integer products, shifted to the fraction of a state: `(batch, n_post)`."""
         total = rate.astype(np.float64) @ weights.values.T
         return shifted_by(total.astype(np.int64), weights.exponent)

@@ -30,12 +30,12 @@ from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Local, Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.base import Method
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.ghost.plasticity import OnlineGhosts
 from lavaghost.methods.ghost.rules import Rule
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import learning_rate
-from lavaghost.methods.registry import check_together
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 

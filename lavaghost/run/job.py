@@ -9,9 +9,9 @@ from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.lava.available import require_lava
 from lavaghost.methods.base import Method
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import check_together
 from lavaghost.model.inputs import check_data, scaled_for
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
@@ -25,10 +25,10 @@ from lavaghost.online.integers.settings import (
     suited_fraction,
 )
 from lavaghost.run.spec import Lava, RunSpec
-from lavaghost.train.checkpoint import digest, fingerprint, identity
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.integer_learner import IntegerLearner, formats_for
-from lavaghost.train.loop import Learner
+from lavaghost.training.checkpoint import digest, fingerprint, identity
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.integer_learner import IntegerLearner, formats_for
+from lavaghost.training.loop import Learner
 
 Watch = Callable[[int, float], None]
 """Called as `watch(samples, accuracy)` while engine lava runs on."""

@@ -16,13 +16,13 @@ from lavaghost.base.files import read_regular
 from lavaghost.base.names import LavaModel
 from lavaghost.base.spec import HiddenSizes, Size, Spec, listed, parse
 from lavaghost.methods.base import Method
+from lavaghost.methods.by_name import AnyMethod
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning, usual_eta
-from lavaghost.methods.registry import AnyMethod
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.numbers.widths import exponent_of, nearest_power
-from lavaghost.online.settings import KINDS, AnyLearning
+from lavaghost.online.any_learning import KINDS, AnyLearning
 
 MAX_BYTES = 1 << 20
 

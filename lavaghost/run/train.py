@@ -12,7 +12,7 @@ import numpy as np
 from lavaghost.base.errors import SpecError
 from lavaghost.base.files import locked, write_atomic
 from lavaghost.datasets import Dataset
-from lavaghost.evaluate.evaluation import class_figures, warn_of_dead
+from lavaghost.evaluation.in_engines import class_figures, warn_of_dead
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.model.inputs import check_data, inputs_record
@@ -23,8 +23,8 @@ from lavaghost.numbers.integers import Integers
 from lavaghost.run.job import Job, Watch, prepared
 from lavaghost.run.plots import layer_record, learning_curves
 from lavaghost.run.spec import RunSpec, resolved
-from lavaghost.train.loop import ROWS, OnRow, Trained
-from lavaghost.train.loop import run as run_loop
+from lavaghost.training.loop import ROWS, OnRow, Trained
+from lavaghost.training.loop import run as run_loop
 
 Row = Mapping[str, Any]
 

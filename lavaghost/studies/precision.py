@@ -25,7 +25,7 @@ from lavaghost.base.files import write_atomic
 from lavaghost.base.names import Rounding
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset, for_training, load, unsigned, warn_of
-from lavaghost.evaluate.quantise import quantise_model
+from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
@@ -39,8 +39,8 @@ from lavaghost.online.integers.settings import (
 )
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec
-from lavaghost.train.integer_learner import integer_figures
-from lavaghost.train.loop import run as run_loop
+from lavaghost.training.integer_learner import integer_figures
+from lavaghost.training.loop import run as run_loop
 
 COLUMNS: tuple[str, ...] = (
     "weight_bits", "trace_bits", "message_bits", "state_fraction", "rounding", "seed", "accuracy", "cosines",

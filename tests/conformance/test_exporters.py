@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
+from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.verify import RUNTIMES
+from lavaghost.net.kinds import KINDS
+from lavaghost.net.network import Network
+from lavaghost.verification import RUNTIMES
 from tests.networks import parts
+from tests.toy_kind import Band
 
 pytestmark = pytest.mark.parametrize("name", available())
 
@@ -86,7 +91,7 @@ def test_the_sidecar_says_what_was_written(name, tmp_path):
     path = target(tmp_path, name)
     report = export(trained_network("learned"), name, path)
     assert report.paths[-1] == sidecar.beside(path)
-    found = sidecar.read(path)
+    found = sidecar.read_sidecar(path)
     assert found is not None
     assert (found.exporter, found.file) == (name, path.name)
     assert [tuple(entry.model_dump().values()) for entry in found.carries] == list(report.carries)
@@ -97,7 +102,7 @@ def test_the_sidecar_says_what_was_written(name, tmp_path):
     changed = report.paths[0]
     changed.write_bytes(changed.read_bytes() + b" ")
     with pytest.raises(ExportError, match="SHA-256"):
-        sidecar.read(path)
+        sidecar.read_sidecar(path)
 
 
 def test_the_reference_has_the_shape_of_the_answer(name, tmp_path):
@@ -130,6 +135,32 @@ def test_the_report_is_complete_and_true(name, mechanism, tmp_path):
     written = content(tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in report.paths) == sorted(written)
     assert report.bytes == sum(len(data) for data in written.values()) > 0
+
+
+def test_ghosts_and_feedback_that_are_not_there_are_no_loss(name, tmp_path):
+    network = Network(layers=(6, 5, 4, 3))
+    params = initial_parameters(Backprop().graph(network), 0)
+    trained = Model(network, Backprop(), Learning(), params, 1 / 16, ("a", "b", "c"), "digits")
+    carries = export(trained, name, target(tmp_path, name)).carries
+    assert [entry.status for entry in carries if entry.element in ("ghosts", "feedback")] == ["faithful"] * 2
+
+
+def test_a_kind_of_projection_that_it_does_not_know_is_written_by_its_matrix(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS._known, "band", Band())
+    network, method = parts(layers=(6, 5, 4, 3), kinds=("dense", "band", "dense"), rule="temporal")
+    params = initial_parameters(method.graph(network), 0)
+    trained = Model(network, method, Learning(), params, 1 / 16, ("a", "b", "c"), "digits")
+    matrices = tuple(p.matrix(w) for p, w in zip(trained.graph.up, params.weights, strict=True))
+    assert [matrix.shape for matrix in matrices] == [(5, 6), (4, 5), (3, 4)]
+    written_out = replace(
+        trained, network=network.model_copy(update={"kinds": ()}), tensors=params._replace(weights=matrices)
+    )
+    settings = export(trained, name, target(tmp_path / "kind", name)).settings
+    assert settings == export(written_out, name, target(tmp_path / "dense", name)).settings
+    if find(name).suffix:  # a folder has the network itself
+        assert target(tmp_path / "kind", name).read_bytes() == target(tmp_path / "dense", name).read_bytes()
+    ours, theirs = (find(name).expected(model, settings, RAW) for model in (trained, written_out))
+    np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-12, atol=1e-12)
 
 
 def test_the_same_value_gives_the_same_bytes(name, tmp_path):

@@ -17,17 +17,17 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Factors, Method
+from lavaghost.methods.by_name import METHODS, method_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum
-from lavaghost.methods.registry import METHODS, method_of
 from lavaghost.net.graph import Graph
 from lavaghost.net.kinds import KINDS, Products
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import cosine, diagnose, multiplied
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import run
+from lavaghost.training.diagnostics import cosine, diagnose, multiplied
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import run
 from tests.networks import asked
 from tests.strategies import distance, fast, fed_back
 from tests.tolerances import gamma

@@ -16,13 +16,13 @@ from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Trial
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.rules import RULES, Rule
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum
-from lavaghost.methods.registry import check_together
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import cosine
+from lavaghost.training.diagnostics import cosine
 from tests import tolerances
 from tests.networks import asked, parts
 from tests.strategies import Problem, descent, fast, loss, problem

@@ -17,17 +17,17 @@ from lavaghost.base.names import Engine
 from lavaghost.datasets import Dataset
 from lavaghost.engines.threads import suited_threads
 from lavaghost.methods.base import PROBE_EPOCH, Batch, Method, Moment, OwnState
+from lavaghost.methods.by_name import METHODS, check_together, method_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum, learned_tensors
-from lavaghost.methods.registry import METHODS, check_together, method_of
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters, shapes
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import backprop_gradient, cosine, diagnose, multiplied
-from lavaghost.train.float_learner import FloatLearner, probe_of
-from lavaghost.train.loop import Trained, run
+from lavaghost.training.diagnostics import backprop_gradient, cosine, diagnose, multiplied
+from lavaghost.training.float_learner import FloatLearner, probe_of
+from lavaghost.training.loop import Trained, run
 from tests.toy_methods import TOYS, Mirror, Returned, Signed
 
 LAYERS, BATCH, EPOCHS = (64, 20, 16, 10), 50, 3

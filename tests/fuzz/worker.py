@@ -120,8 +120,15 @@ def _watch(event: str, arguments: tuple[Any, ...], folder: Path, opened: list[st
         opened.append(f"{event} {arguments!s:.80}")
     elif event == "open" and isinstance(arguments[0], str | bytes):
         path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - resolve() would open files
-        if not path.startswith((str(folder), "/proc/self")) and not path.endswith((".py", ".pyc", ".so")):
+        own = path.startswith((str(folder), "/proc/self")) or path.endswith((".py", ".pyc", ".so"))
+        if not own and not _asked_by_a_registry(path):
             opened.append(path)
+
+
+def _asked_by_a_registry(path: str) -> bool:
+    """Entry points of installed packages, which are looked up for a name that is not our own."""
+    entries = path.endswith((".dist-info/entry_points.txt", ".egg-info/entry_points.txt"))
+    return path in sys.path or (entries and path.startswith(tuple(filter(None, sys.path))))
 
 
 def _virtual_bytes() -> int:

@@ -18,8 +18,8 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import run
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import run
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

@@ -23,8 +23,8 @@ from lavaghost.online.integers.settings import (
     IntegerLearning,
     suited,
 )
-from lavaghost.train.integer_learner import IntegerLearner
-from lavaghost.train.loop import run
+from lavaghost.training.integer_learner import IntegerLearner
+from lavaghost.training.loop import run
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 

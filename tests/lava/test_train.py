@@ -20,9 +20,9 @@ from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network, Schedule
 from lavaghost.online.course import course, online_epoch
 from lavaghost.run.plots import layer_record
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import Trained, run
-from lavaghost.train.order import shuffled
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import Trained, run
+from lavaghost.training.order import shuffled
 from tests.networks import parts
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
@@ -153,6 +153,12 @@ def test_an_interrupted_run_resumes_to_the_same_bits(digits, tmp_path: Path):
     resumed = train(net, learning, digits, limit=30, diagnostics=False, out=tmp_path, resume=True)
     same(resumed.params, whole.params)
     assert [row["accuracy"] for row in resumed.history] == [row["accuracy"] for row in whole.history]
+
+    # a run that was over is the same, and leaves what it recorded
+    (tmp_path / "record.npz").write_bytes(b"as it was")
+    again = train(net, learning, digits, limit=30, diagnostics=False, out=tmp_path, resume=True, record=[1])
+    same(again.params, whole.params)
+    assert (tmp_path / "record.npz").read_bytes() == b"as it was"
 
 
 def test_a_run_that_diverges_says_so(digits):

@@ -19,7 +19,7 @@ from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.run.describe import import_network
-from lavaghost.verify import rounding
+from lavaghost.verification import rounding
 from tests.networks import parts
 from tests.strategies import seeds, units
 

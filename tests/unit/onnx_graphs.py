@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.model import Model
-from lavaghost.verify import rounding
+from lavaghost.verification import rounding
 
 RNG = np.random.default_rng(0)
 W1, B1 = RNG.normal(size=(5, 4)).astype(np.float32), RNG.normal(size=5).astype(np.float32)

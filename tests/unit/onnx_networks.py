@@ -10,7 +10,7 @@ from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters import base, find
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.verify import Agreement, verify
+from lavaghost.verification import Agreement, verify
 from tests.networks import parts
 
 TARGETS = ["onnx", "onnx-int", "onnx-qdq", "onnx-settle"]

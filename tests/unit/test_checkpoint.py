@@ -11,7 +11,7 @@ from lavaghost.base.errors import ModelFileError, OutputError
 from lavaghost.dynamics import initial_parameters
 from lavaghost.methods.optimiser import Factors, Momentum
 from lavaghost.net.spec import Learning, Network
-from lavaghost.train.checkpoint import FILE_NAME, Checkpoint, identity, load_checkpoint, save_checkpoint
+from lavaghost.training.checkpoint import FILE_NAME, Checkpoint, identity, load_checkpoint, save_checkpoint
 
 NETWORK = Network(layers=(5, 4, 3), mechanism="learned", feedback="random")
 LEARNING = Learning(rule="temporal", epochs=7)

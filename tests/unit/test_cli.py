@@ -354,7 +354,7 @@ def test_interrupt_keeps_the_checkpoint(tmp_path: Path) -> None:
     arguments = ["train", "--dataset", "digits", "--layers", "64", "--epochs", "4", "--no-diagnostics"]
     code = """
 import os, signal, sys
-from lavaghost.train import loop as training
+from lavaghost.training import loop as training
 from lavaghost.cli import main
 
 save = training.save_checkpoint

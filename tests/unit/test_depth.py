@@ -24,10 +24,10 @@ from lavaghost.net.network import Network, Schedule
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.settings import IntegerLearning, check_integer, default_formats, suited
 from lavaghost.run.spec import resolved
-from lavaghost.train.diagnostics import diagnose
-from lavaghost.train.divergence import advice, named
-from lavaghost.train.float_learner import FloatLearner, check_finite
-from lavaghost.train.loop import Trained, run
+from lavaghost.training.diagnostics import diagnose
+from lavaghost.training.divergence import advice, named
+from lavaghost.training.float_learner import FloatLearner, check_finite
+from lavaghost.training.loop import Trained, run
 from tests.networks import ghost_graph
 from tests.strategies import descent, problem
 

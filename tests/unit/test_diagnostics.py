@@ -12,7 +12,7 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.residuals import loop_gain, residuals
 from lavaghost.methods.ghost.rules import TEMPORAL
 from lavaghost.methods.learning import Learning
-from lavaghost.train.diagnostics import backprop_gradient, cosine, diagnose, multiplied, norms
+from lavaghost.training.diagnostics import backprop_gradient, cosine, diagnose, multiplied, norms
 from tests import tolerances
 from tests.strategies import Problem, descent, distance, fast, fed_back, problem
 

@@ -35,7 +35,7 @@ from lavaghost.exporters.floats import float_expected, rounding
 from lavaghost.exporters.onnx.inference import onnx_graph
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.verify import Agreement, compare, raw_samples, verify
+from lavaghost.verification import Agreement, compare, raw_samples, verify
 from tests.networks import parts
 
 ort = pytest.importorskip("onnxruntime")

@@ -63,7 +63,7 @@ def test_what_is_no_regular_file_is_refused_at_once(no_file, name):
 
 def test_a_checkpoint_and_weights_that_are_pipes_are_refused(tmp_path, digits):
     from lavaghost.net.spec import Learning, Network
-    from lavaghost.train.loop import train
+    from lavaghost.training.loop import train
 
     os.mkfifo(tmp_path / "checkpoint.safetensors")
     with pytest.raises(ModelFileError, match="regular"):

@@ -41,8 +41,8 @@ FILES = {
         T = str
         def write(): return "frozen"
     """,
-    "lavaghost/verify/programs/one.py": "def write(): pass",
-    "lavaghost/verify/programs/two.py": "class Rule: pass",
+    "lavaghost/verification/programs/one.py": "def write(): pass",
+    "lavaghost/verification/programs/two.py": "class Rule: pass",
     "tests/rules.py": "class Report: pass",
 }
 

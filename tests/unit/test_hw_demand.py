@@ -18,7 +18,7 @@ from lavaghost.hardware.report import make
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.kinds import KINDS, ByMatrix
-from lavaghost.net.kinds.base import Shape
+from lavaghost.net.kinds.products import Shape
 from lavaghost.net.network import Network
 from tests.chips import learning_loihi1
 from tests.networks import ghost_graph

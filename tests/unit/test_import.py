@@ -12,7 +12,7 @@ from lavaghost.base.errors import ExportError
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.model import Model
-from lavaghost.verify import rounding
+from lavaghost.verification import rounding
 from tests.unit.onnx_graphs import (
     B1,
     B2,

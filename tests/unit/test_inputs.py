@@ -16,7 +16,7 @@ from lavaghost.cli.console import emit_with_classes
 from lavaghost.datasets import Dataset, Range, for_training, load, range_of, unsigned, warn_of
 from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
-from lavaghost.evaluate.evaluation import class_figures, outputs
+from lavaghost.evaluation.in_engines import class_figures, outputs
 from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network

@@ -42,9 +42,9 @@ from lavaghost.online.integers.update import (
     trace_limit,
     updated,
 )
-from lavaghost.train.checkpoint import identity
-from lavaghost.train.integer_learner import IntegerLearner
-from lavaghost.train.loop import Trained, run
+from lavaghost.training.checkpoint import identity
+from lavaghost.training.integer_learner import IntegerLearner
+from lavaghost.training.loop import Trained, run
 from tests.networks import parts
 
 NONE = np.zeros(0, np.int32)

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +22,11 @@ from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
-from lavaghost.net.kinds import KINDS, ByMatrix
+from lavaghost.net.kinds import KINDS
 from lavaghost.net.network import Network
 from tests.networks import parts
 from tests.spiking_networks import data_for, raw_digits, spiking_network
+from tests.toy_kind import Band
 
 MECHANISMS = ["duplicate", "learned", "online"]
 WRITTEN = [name for name in available() if name != "yaml"]
@@ -43,45 +44,6 @@ class Leaky(Backprop):
             p.model_copy(update={"role": "leaky"}) if p.role == "hidden" else p for p in found.populations
         )
         return replace(found, populations=populations)
-
-
-@dataclass(frozen=True)
-class BandProducts(ByMatrix):
-    """Unit i hears the units i - 1, i and i + 1: a kind of a third party, of which no exporter knows."""
-
-    n_pre: int
-    n_post: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (3, self.n_post)
-
-    @property
-    def fan_in(self) -> int:
-        return 3
-
-    def matrix(self, w: np.ndarray) -> np.ndarray:
-        found = np.zeros((self.n_post, self.n_pre), w.dtype)
-        for offset in (-1, 0, 1):
-            for i in range(self.n_post):
-                if 0 <= i + offset < self.n_pre:
-                    found[i, i + offset] = w[offset + 1, i]
-        return found
-
-    def gather(self, changes: np.ndarray) -> np.ndarray:
-        found = np.zeros(self.shape, changes.dtype)
-        for offset in (-1, 0, 1):
-            for i in range(self.n_post):
-                if 0 <= i + offset < self.n_pre:
-                    found[offset + 1, i] = changes[i, i + offset]
-        return found
-
-
-class Band:
-    name = "band"
-
-    def between(self, pre: tuple[int, ...], post: tuple[int, ...]) -> BandProducts:
-        return BandProducts(int(np.prod(pre)), int(np.prod(post)))
 
 
 @pytest.fixture
@@ -255,29 +217,6 @@ def test_a_format_can_be_given_another_role():
 
 
 BANDED: dict[str, Any] = {"layers": (12, 10, 8, 4), "kinds": ("dense", "band", "dense")}
-
-
-def same_function(trained: Model) -> Model:
-    """The same network with the band written out as a dense matrix."""
-    dense = trained.network.model_copy(update={"kinds": ()})
-    matrices = tuple(p.matrix(w) for p, w in zip(trained.graph.up, trained.params.weights, strict=True))
-    return replace(trained, network=dense, tensors=trained.params._replace(weights=matrices))
-
-
-@pytest.mark.usefixtures("band")
-@pytest.mark.parametrize("name", WRITTEN)
-def test_a_kind_of_a_third_party_is_exported_everywhere_by_its_matrix(name, tmp_path):
-    trained = spiking_network(**BANDED)
-    assert trained.params.weights[1].shape == (3, 8)
-    data, raw = data_for(trained, raw_digits(trained)), raw_digits(trained)
-    path = tmp_path / f"model{find(name).suffix}"
-    settings = export(trained, name, path, calibration=data).settings
-    other = tmp_path / f"dense{find(name).suffix}"
-    wanted = export(same_function(trained), name, other, calibration=data).settings
-    assert path.read_bytes() == other.read_bytes()
-    assert settings == wanted
-    ours, theirs = (find(name).expected(model, settings, raw) for model in (trained, same_function(trained)))
-    np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("band")

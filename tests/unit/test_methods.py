@@ -8,11 +8,11 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Factors
+from lavaghost.methods.by_name import METHODS, method_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.rules import PREDICTION, RULES, TEMPORAL
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import METHODS, method_of
 from lavaghost.net.network import Network
 from tests import tolerances
 from tests.networks import asked, parts

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from lavaghost.exporters import find
-from lavaghost.verify import RUNTIMES
+from lavaghost.verification import RUNTIMES
 from tests.unit.onnx_networks import PHYSICS, TARGETS, check, exported, samples, trained_network
 
 ort = pytest.importorskip("onnxruntime")

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 from lavaghost.base.errors import ExportError, SpecError
 from lavaghost.exporters import base, find, sidecar
 from lavaghost.exporters.chain import chain
-from lavaghost.exporters.onnx.integers import (
+from lavaghost.exporters.onnx.qdq import scaled_layers
+from lavaghost.exporters.onnx.whole_numbers import (
     QuantizeOptions,
     byte_logits,
     byte_network,
@@ -20,7 +21,6 @@ from lavaghost.exporters.onnx.integers import (
     largest_sum,
     sums_note,
 )
-from lavaghost.exporters.onnx.qdq import scaled_layers
 from tests.unit.onnx_networks import PHYSICS, check, data, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")
@@ -115,7 +115,7 @@ def test_a_sum_that_is_one_too_large_is_seen(tmp_path, layer):
     trained = trained_network()
     raw = samples(trained)
     file = exported(tmp_path, "onnx-int", trained, raw)
-    model, known = onnx.load(file), sidecar.read(file)
+    model, known = onnx.load(file), sidecar.read_sidecar(file)
     assert known is not None
     tensor = next(t for t in model.graph.initializer if t.name == f"biases.{layer}")
     # what a shift takes away is no difference, so one unit above it
@@ -126,7 +126,7 @@ def test_a_sum_that_is_one_too_large_is_seen(tmp_path, layer):
     with pytest.raises(ExportError, match="SHA-256"):
         check(file, trained, raw)
     beside = sidecar.beside(file)
-    beside.write_text(beside.read_text().replace(known.sha256, sidecar.digest(file)))
+    beside.write_text(beside.read_text().replace(known.sha256, sidecar.digest_of(file)))
     found = check(file, trained, raw)
     assert not found.passed
     assert found.max_abs_difference >= 1

@@ -10,7 +10,7 @@ import pytest
 
 from lavaghost.base.errors import ExportError
 from lavaghost.exporters import Expected, Outputs, find, sidecar
-from lavaghost.verify import compare
+from lavaghost.verification import compare
 from tests.unit.onnx_networks import TARGETS, check, exported, samples, trained_network
 
 pytest.importorskip("onnxruntime")
@@ -45,7 +45,7 @@ def test_a_file_says_its_exporter_and_names_its_nodes(tmp_path, trained, target)
     path = exported(tmp_path, target, trained, samples(trained))
     model = onnx.load(path)
     said = {prop.key: prop.value for prop in model.metadata_props}
-    known = sidecar.read(path)
+    known = sidecar.read_sidecar(path)
     assert known is not None
     assert said["lavaghost.exporter"] == target
     assert json.loads(said["lavaghost.settings"]) == known.settings

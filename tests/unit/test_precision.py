@@ -33,8 +33,8 @@ from lavaghost.studies.precision import (
     smallest,
     write_table,
 )
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import run as run_loop
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import run as run_loop
 
 RUN = RunSpec(hidden=(32,), learning=IntegerLearning(epochs=1))
 

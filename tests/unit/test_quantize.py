@@ -10,7 +10,7 @@ from lavaghost.base.errors import SpecError
 from lavaghost.cli import quantize as commands
 from lavaghost.dynamics import initial_parameters
 from lavaghost.engines.stepped import Stepped
-from lavaghost.evaluate.quantise import quantise_model
+from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.base import Method
 from lavaghost.methods.learning import Learning
@@ -18,8 +18,8 @@ from lavaghost.model.answers import in_integers
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import LoihiWidths
-from lavaghost.train.float_learner import FloatLearner
-from lavaghost.train.loop import run
+from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.loop import run
 from tests.networks import parts
 
 MECHANISMS = ("duplicate", "learned", "online")

@@ -12,8 +12,8 @@ import pytest
 from lavaghost.base.errors import ModelFileError
 from lavaghost.datasets import Dataset
 from lavaghost.net.spec import Learning, Network, Plasticity
-from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint
-from lavaghost.train.loop import fingerprint, identity, train
+from lavaghost.training.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.training.loop import fingerprint, identity, train
 from tests.strategies import fast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ import signal
 import sys
 from pathlib import Path
 from lavaghost.datasets import load
-from lavaghost.train.loop import train
+from lavaghost.training.loop import train
 from tests.unit.test_resume import RUNS
 
 network, learning = RUNS[sys.argv[1]]

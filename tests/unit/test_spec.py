@@ -12,10 +12,10 @@ from lavaghost.base.errors import LavaGhostError, SpecError, join_faults
 from lavaghost.base.spec import MAX_UNITS, Spec, parse
 from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.base import Method, Needs
+from lavaghost.methods.by_name import METHODS, check_together, method_of
 from lavaghost.methods.ghost.method import Ghost, usual_rule
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import METHODS, check_together, method_of
 from lavaghost.net.network import Network, Physics, Schedule
 
 GOOD: dict[type[Spec], dict[str, Any]] = {Network: {"layers": (4, 3, 2)}, Learning: {}, Ghost: {}}

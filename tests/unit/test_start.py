@@ -14,8 +14,8 @@ from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.model.model import Model
 from lavaghost.net.spec import Learning, Network
 from lavaghost.run.pipeline import check_start, scaled_for
-from lavaghost.train.checkpoint import FILE_NAME
-from lavaghost.train.loop import train
+from lavaghost.training.checkpoint import FILE_NAME
+from lavaghost.training.loop import train
 from tests.unit.test_resume import RUNS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"

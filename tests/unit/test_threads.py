@@ -14,8 +14,8 @@ from lavaghost.engines.threads import CHOSEN, LARGE, is_small, suited_threads
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
-from lavaghost.train import float_learner as training
-from lavaghost.train.loop import run
+from lavaghost.training import float_learner as training
+from lavaghost.training.loop import run
 
 SMALL, WIDE = Network(layers=(64, 32, 10)), Network(layers=(4096, 4096, 10))
 

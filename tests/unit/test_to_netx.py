@@ -13,7 +13,7 @@ from lavaghost.exporters.chain import chain
 from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
 from lavaghost.exporters.spiking import spiking_files
 from lavaghost.exporters.spiking.netx import LARGEST_SUM
-from lavaghost.verify.agreement import prepare
+from lavaghost.verification.agreement import prepare
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
 KINDS = ("netx-sdnn", "netx-cuba")

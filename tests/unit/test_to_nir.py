@@ -9,7 +9,7 @@ from lavaghost.base.errors import ExportError
 from lavaghost.exporters import find
 from lavaghost.exporters.chain import chain
 from lavaghost.exporters.spiking import spiking_files
-from lavaghost.verify import RUNTIMES
+from lavaghost.verification import RUNTIMES
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
 KINDS = {"nir-if": b"IF", "nir-cubalif": b"CubaLIF"}

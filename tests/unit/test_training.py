@@ -12,7 +12,7 @@ from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.methods.ghost.rules import TEMPORAL
 from lavaghost.methods.methods import Ghost
 from lavaghost.net.spec import Learning, Network, Plasticity
-from lavaghost.train.loop import Trained, accuracy, check_data, fingerprint, measure, shuffled, train
+from lavaghost.training.loop import Trained, accuracy, check_data, fingerprint, measure, shuffled, train
 from tests.strategies import fast
 
 KINDS: list[dict[str, Any]] = [

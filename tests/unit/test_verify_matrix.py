@@ -10,7 +10,7 @@ import pytest
 from lavaghost.base.errors import DataError, ExportError
 from lavaghost.cli import run
 from lavaghost.exporters import available, base, find
-from lavaghost.verify import MatrixEntry, matrix, run_all, runtimes
+from lavaghost.verification import MatrixEntry, matrix, run_all, runtimes
 from tests.unit.onnx_networks import TARGETS, data, samples, trained_network
 
 pytest.importorskip("onnxruntime")

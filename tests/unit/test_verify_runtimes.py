@@ -16,7 +16,7 @@ from lavaghost.base.errors import ExportError, MissingError
 from lavaghost.base.spec import parse
 from lavaghost.exporters import find
 from lavaghost.net.network import Network
-from lavaghost.verify import RUNTIMES, Runtime, runtimes
+from lavaghost.verification import RUNTIMES, Runtime, runtimes
 
 NETWORK = parse(Network, {"layers": (4, 3, 2)})
 RAW = np.arange(12, dtype=np.float32).reshape(3, 4)

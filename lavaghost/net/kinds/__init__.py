@@ -2,7 +2,7 @@
 
 from lavaghost.base.registry import Registry
 from lavaghost.net.kinds import dense, one_to_one
-from lavaghost.net.kinds.base import ByMatrix, Kind, Products, Shape
+from lavaghost.net.kinds.products import ByMatrix, Kind, Products, Shape
 
 KINDS: Registry[Kind] = Registry(
     "lavaghost.kinds", "kind of projection", Kind, {kind.name: kind for kind in (dense.kind, one_to_one.kind)}

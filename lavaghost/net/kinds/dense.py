@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from lavaghost.net.kinds.base import Shape
+from lavaghost.net.kinds.products import Shape
 from lavaghost.numbers.arithmetic import Array, gemm
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lavaghost.base.errors import SpecError
-from lavaghost.net.kinds.base import ByMatrix, Shape
+from lavaghost.net.kinds.products import ByMatrix, Shape
 from lavaghost.numbers.arithmetic import Array
 
 

@@ -26,9 +26,9 @@ from lava.proc.dense.process import Dense, LearningDense
 from lava.utils.weightutils import SignMode
 
 from lavaghost.dynamics import wire
-from lavaghost.lava.dense import RoundingNumbers
 from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, split_step
 from lavaghost.lava.late import late
+from lavaghost.lava.learning_dense import RoundingNumbers
 from lavaghost.lava.phases import Clock
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,
@@ -42,7 +42,7 @@ from lavaghost.lava.processes.io.sources import TeachingSource
 from lavaghost.lava.processes.reader.parameter_reader import exporter
 from lavaghost.lava.vectors import record_size
 from lavaghost.net.parameters import shapes
-from lavaghost.numbers.loihi import Loihi, Synapses
+from lavaghost.numbers.loihi import IntegerSynapses, Loihi
 from lavaghost.online.course import Course
 from lavaghost.online.integers.integer_course import IntegerCourse
 
@@ -135,7 +135,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     def _connect(self, name: str, weights: Any, group: str, k: int, *products: Product) -> None:
         """A connection that learns by `products`; by none, or without a course, it does not learn."""
         more: dict[str, Any] = {"weights": weights, **MESSAGE}
-        if isinstance(weights, Synapses):
+        if isinstance(weights, IntegerSynapses):
             # nine bits and a sign of which nothing is cut: weights that learned may be odd
             exponent = weights.exponent
             more |= {"weights": weights.integers(), "weight_exp": exponent, **WHOLE}

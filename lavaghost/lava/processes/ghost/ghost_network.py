@@ -20,7 +20,7 @@ from lavaghost.lava.phases import Lessons
 from lavaghost.lava.vectors import flat_size, record_size
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.numbers.loihi import Synapses
+from lavaghost.numbers.loihi import IntegerSynapses
 from lavaghost.online.integers.integer_course import AnyCourse
 
 LETTERS = {
@@ -121,7 +121,9 @@ def connections(net: Wiring) -> dict[str, Array]:
     }
     found = {}
     for field, group in groups.items():
-        found |= _numbered(LETTERS[field], [c.integers() if isinstance(c, Synapses) else c for c in group])
+        found |= _numbered(
+            LETTERS[field], [c.integers() if isinstance(c, IntegerSynapses) else c for c in group]
+        )
     return found
 
 

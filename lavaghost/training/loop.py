@@ -14,7 +14,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
-from lavaghost.train.checkpoint import load_checkpoint, save_checkpoint
+from lavaghost.training.checkpoint import load_checkpoint, save_checkpoint
 
 ROWS = 500
 """Most rows of history that a saved network carries; a longer run leaves out rows evenly."""

@@ -22,10 +22,10 @@ from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_
 from lavaghost.online.integers.integer_course import PRETRAINING
 from lavaghost.online.integers.probe import probe
 from lavaghost.online.integers.settings import IntegerLearning, check_integer, default_formats, integer_rule
-from lavaghost.train.diagnostics import PROBE, backprop_gradient, cosine, norms
-from lavaghost.train.float_learner import check_tensors
-from lavaghost.train.loop import Tell
-from lavaghost.train.order import order, pretraining
+from lavaghost.training.diagnostics import PROBE, backprop_gradient, cosine, norms
+from lavaghost.training.float_learner import check_tensors
+from lavaghost.training.loop import Tell
+from lavaghost.training.order import order, pretraining
 
 SCALED = 2000
 """Training samples from which the format of the inputs is chosen."""

@@ -2,7 +2,7 @@
 # requires-python = ">=3.10,<3.14"
 # dependencies = ["numpy==2.2.6", "openvino==2026.3.0"]
 # ///
-"""Runs an ONNX file in OpenVINO on the CPU: FILE IN.npz OUT.npz (see lavaghost/verify/runtimes.py)."""
+"""Runs an ONNX file in OpenVINO on the CPU: FILE IN.npz OUT.npz (see lavaghost/verification/runtimes.py)."""
 
 import sys
 

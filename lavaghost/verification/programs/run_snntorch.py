@@ -1,10 +1,8 @@
 # /// script
 # requires-python = ">=3.11,<3.13"
-# dependencies = ["norse==1.1.0", "nir==1.0.4", "nirtorch==2.0.2", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
-# [tool.uv]
-# override-dependencies = ["torchvision; sys_platform == 'never'"]
+# dependencies = ["snntorch==1.0.0", "nir==1.0.8", "nirtorch==2.6", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
 # ///
-"""Run a NIR file in Norse (LGPL-3): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a NIR file in snnTorch (MIT): FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Its neurons reset to zero. Each sample is the same current in every step; the outputs are summed.
 """
@@ -15,9 +13,9 @@ import sys
 from importlib.metadata import version
 
 import nir
-import norse.torch
 import numpy as np
 import torch
+from snntorch.import_nir import import_from_nir
 
 PART = 500
 """Samples at a time."""
@@ -30,14 +28,15 @@ def main(file, given, answer):
     with np.load(given, allow_pickle=False) as arrays:
         x, settings = arrays["x"], json.loads(str(arrays["settings"]))
     held = torch.from_numpy(np.rint(x.astype(np.float64) * settings["factor"]).astype(np.float32))
-    net, sums = norse.torch.from_nir(nir.read(file)), []
+    sums = []
     for part in held.split(PART):
-        state, total = None, 0
+        # its neurons keep their voltages, so the next part gets new ones
+        net, state, total = import_from_nir(nir.read(file)), None, 0
         for _ in range(settings["steps"]):
             out, state = net(part, state)
             total = total + out
         sums.append(total)
-    np.savez(answer, logits=torch.cat(sums).numpy(), runtime=np.array(f"norse {version('norse')}"))
+    np.savez(answer, logits=torch.cat(sums).numpy(), runtime=np.array(f"snntorch {version('snntorch')}"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11,<3.13"
 # dependencies = ["rockpool==3.1.0", "nir==1.0.4", "nirtorch==2.0.2", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
 # ///
-"""Run a NIR file in Rockpool (AGPL-3): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a NIR file in Rockpool (AGPL-3): FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Its neurons reset by the threshold, always, so the reference does too. Its synapse multiplies what it has and what
 arrives by beta = exp(-dt / tau_syn), so tau_syn = dt is not a current of one step. Here beta is made 2^-24, which

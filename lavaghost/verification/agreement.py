@@ -14,7 +14,7 @@ from lavaghost.exporters.floats import raw_samples
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.verify import runtimes
+from lavaghost.verification import runtimes
 
 BATCH = 1000
 ONNX = ".onnx"
@@ -136,7 +136,7 @@ def checked(trained: Model, x: Array, y: Array) -> tuple[Array, Array]:
 
 def origin(file: Path, network: Network) -> tuple[Exporter, Mapping[str, Any]]:
     """The exporter that wrote `file` from a `network`, and the settings that it left. Raises `ExportError`."""
-    known: sidecar.Origin | None = sidecar.read(file)
+    known: sidecar.Origin | None = sidecar.read_sidecar(file)
     if known is None and file.suffix.lower() == ONNX:
         from lavaghost.exporters.onnx.origin import stated
 

@@ -1,8 +1,10 @@
 # /// script
 # requires-python = ">=3.11,<3.13"
-# dependencies = ["snntorch==1.0.0", "nir==1.0.8", "nirtorch==2.6", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
+# dependencies = ["norse==1.1.0", "nir==1.0.4", "nirtorch==2.0.2", "torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0"]
+# [tool.uv]
+# override-dependencies = ["torchvision; sys_platform == 'never'"]
 # ///
-"""Run a NIR file in snnTorch (MIT): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a NIR file in Norse (LGPL-3): FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Its neurons reset to zero. Each sample is the same current in every step; the outputs are summed.
 """
@@ -13,9 +15,9 @@ import sys
 from importlib.metadata import version
 
 import nir
+import norse.torch
 import numpy as np
 import torch
-from snntorch.import_nir import import_from_nir
 
 PART = 500
 """Samples at a time."""
@@ -28,15 +30,14 @@ def main(file, given, answer):
     with np.load(given, allow_pickle=False) as arrays:
         x, settings = arrays["x"], json.loads(str(arrays["settings"]))
     held = torch.from_numpy(np.rint(x.astype(np.float64) * settings["factor"]).astype(np.float32))
-    sums = []
+    net, sums = norse.torch.from_nir(nir.read(file)), []
     for part in held.split(PART):
-        # its neurons keep their voltages, so the next part gets new ones
-        net, state, total = import_from_nir(nir.read(file)), None, 0
+        state, total = None, 0
         for _ in range(settings["steps"]):
             out, state = net(part, state)
             total = total + out
         sums.append(total)
-    np.savez(answer, logits=torch.cat(sums).numpy(), runtime=np.array(f"snntorch {version('snntorch')}"))
+    np.savez(answer, logits=torch.cat(sums).numpy(), runtime=np.array(f"norse {version('norse')}"))
 
 
 if __name__ == "__main__":

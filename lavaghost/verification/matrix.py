@@ -15,7 +15,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.exporters import available, base, find
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.verify.agreement import BATCH, Agreement, checked, prepare
+from lavaghost.verification.agreement import BATCH, Agreement, checked, prepare
 
 BEGIN, END = "<!-- matrix -->", "<!-- end -->"
 MAX_BYTES = 1 << 24

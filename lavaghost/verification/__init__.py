@@ -1,9 +1,9 @@
 """Runs an exported file on a runtime that is not ours, and compares it with our own reference for that file."""
 
 from lavaghost.exporters.floats import raw_samples, rounding
-from lavaghost.verify.agreement import Agreement, compare, verify
-from lavaghost.verify.matrix import MatrixEntry, run_all
-from lavaghost.verify.runtimes import RUNTIMES, Runtime
+from lavaghost.verification.agreement import Agreement, compare, verify
+from lavaghost.verification.matrix import MatrixEntry, run_all
+from lavaghost.verification.runtimes import RUNTIMES, Runtime
 
 __all__ = [
     "RUNTIMES",

@@ -10,18 +10,18 @@ from lavaghost.datasets import Dataset
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.threads import suited_threads
 from lavaghost.methods.base import Batch, Method, Moment, OwnState
+from lavaghost.methods.by_name import check_together
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum, learning_rate
-from lavaghost.methods.registry import check_together
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.train.diagnostics import PROBE, diagnose
-from lavaghost.train.divergence import advice, named
-from lavaghost.train.loop import Tell
-from lavaghost.train.order import PRETRAINING, shuffled
+from lavaghost.training.diagnostics import PROBE, diagnose
+from lavaghost.training.divergence import advice, named
+from lavaghost.training.loop import Tell
+from lavaghost.training.order import PRETRAINING, shuffled
 
 STATE_STREAM = 8
 """First word of the seed of a method's own initial arrays."""

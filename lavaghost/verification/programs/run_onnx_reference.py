@@ -2,7 +2,7 @@
 # requires-python = ">=3.10,<3.14"
 # dependencies = ["numpy==2.2.6", "onnx==1.23.2"]
 # ///
-"""Runs an ONNX file in the reference evaluator of ONNX: FILE IN.npz OUT.npz (see lavaghost/verify/runtimes.py)."""
+"""Runs an ONNX file in ONNX's reference evaluator: FILE IN.npz OUT.npz (see lavaghost/verification/runtimes.py)."""
 
 import sys
 

@@ -2,7 +2,7 @@
 # requires-python = ">=3.10,<3.12"
 # dependencies = ["sanafe==2.2.9", "numpy==2.2.6"]
 # ///
-"""Run a network in SANA-FE (GPL-3) on its own Loihi 1: FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a network in SANA-FE (GPL-3) on its own Loihi 1: FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Sample by sample: regular spikes into the input units, voltages of the output units out, with energy and time. The
 readout starts when a sample can reach the output, one step per layer later.

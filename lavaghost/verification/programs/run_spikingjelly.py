@@ -10,7 +10,7 @@
 #     "requests; sys_platform == 'never'",
 # ]
 # ///
-"""Run a NIR file in SpikingJelly (Apache-2.0): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a NIR file in SpikingJelly (Apache-2.0): FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Its neurons reset to zero. Each sample is the same current in every step; the outputs are summed.
 """

@@ -4,7 +4,7 @@
 # [tool.uv]
 # override-dependencies = ["samna; sys_platform == 'never'"]
 # ///
-"""Run a NIR file in Sinabs (Apache-2.0): FILE IN.npz OUT.npz, see lavaghost/verify/runtimes.py.
+"""Run a NIR file in Sinabs (Apache-2.0): FILE IN.npz OUT.npz, see lavaghost/verification/runtimes.py.
 
 Sinabs resets by the threshold, fires several spikes in a step and bounds voltages from below, unless told otherwise;
 here it is told. samna, which drives SynSense's chips, is left out: importing it installs software.
