@@ -8,7 +8,7 @@ import numpy as np
 
 from lavaghost.base.spec import Positive
 from lavaghost.dynamics.neuron import nudge
-from lavaghost.methods.backprop import FLOAT32, Backprop, Work, slope
+from lavaghost.methods.backprop import FLOAT32, Backprop, ForwardWork, slope
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState, Reference
 from lavaghost.net.graph import Graph, fed_back, feedforward
 from lavaghost.net.network import Network
@@ -18,7 +18,7 @@ from lavaghost.training.diagnostics import backprop_gradient
 
 
 def carried_down(
-    work: Work, params: Parameters, batch: Batch, back: list[Array]
+    work: ForwardWork, params: Parameters, batch: Batch, back: list[Array]
 ) -> tuple[list[Array], list[Array]]:
     """r_0..r_L, and e_1..e_L: e_L = y - p(r_L), e_k = rho'(u_k) (B_k e_{k+1}), for B_k `(n_k, n_{k+1})`."""
     graph = work.graph
@@ -57,11 +57,13 @@ class Mirror(Method):
             for name, shape in self.shapes(graph).items()
         }
 
-    def prepare(self, graph: Graph, learning: Any) -> Work:
+    def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
         return Backprop().prepare(graph, learning)
 
-    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         """See `Method`."""
         mirrors = [state[f"mirror_{k}"] for k in range(1, work.graph.depth)]
         rates, errors = carried_down(work, params, batch, mirrors)
@@ -75,7 +77,7 @@ class Mirror(Method):
             learned[f"mirror_{k}"] = m + np.float32(self.mu) * (noise.T @ heard / len(noise) - m)
         return changes, learned
 
-    def figures(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
+    def figures(self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """See `Method`: how large its own weights are."""
         return {"mirrors": [float(np.linalg.norm(state[name])) for name in sorted(state)]}
 
@@ -96,11 +98,13 @@ class Returned(Method):
         alone = feedforward(network)
         return Graph(network, alone.populations, (*alone.projections, *fed_back(network, "learned")))
 
-    def prepare(self, graph: Graph, learning: Any) -> Work:
+    def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
         return Backprop().prepare(graph, learning)
 
-    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         """See `Method`."""
         rates, errors = carried_down(work, params, batch, list(params.feedback))
         back = {
@@ -117,7 +121,9 @@ class Chance(Backprop):
     kept: Positive = 0.5
     half: Literal["errors"] = "errors"
 
-    def update(self, work: Work, params: Parameters, state: OwnState, batch: Batch) -> tuple[Changes, OwnState]:
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         """See `Method`."""
         changes, state = super().update(work, params, state, batch)
         found = {}

@@ -63,6 +63,8 @@ BAD = [
     ),
     (Learning, {"method": "ghost"}, "method", ["unknown key", "engine", "eta"]),
     (Ghost, {"rule": "oja"}, "rule", ["temporal, prediction", "'oja'"]),
+    (Ghost, {"rule": ["temporal"]}, "rule", ["temporal, prediction", "['temporal']"]),
+    (Ghost, {"rule": 3}, "rule", ["temporal, prediction", "3"]),
     (Learning, {"engine": "chip"}, "engine", ["'equilibrium', 'stepped' or 'lava'", "'chip'"]),
     (Learning, {"epochs": -1}, "epochs", ["equal to 0", "-1"]),
     (Learning, {"epochs": 1.0}, "epochs", ["integer", "1.0"]),

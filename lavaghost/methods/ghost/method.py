@@ -34,9 +34,9 @@ def usual_rule(mechanism: Mechanism) -> RuleName:
 
 
 def _named_rule(value: Any) -> "Rule | str | None":
-    if value is None or isinstance(value, Rule) or value in RULES:
+    if value is None or isinstance(value, Rule) or (isinstance(value, str) and value in RULES):
         return value
-    raise ValueError(f"rule is one of {', '.join(RULES)}, or a lavaghost Rule of your own")
+    raise ValueError(f"use one of {', '.join(RULES)}, or a lavaghost Rule of your own")
 
 
 AnyRule = Annotated[
