@@ -35,7 +35,7 @@ def usual_rule(mechanism: Mechanism) -> RuleName:
 def _named_rule(value: Any) -> "Rule | str | None":
     if value is None or isinstance(value, Rule) or value in RULES:
         return value
-    raise ValueError(f"rule is one of {', '.join(RULES)}, or a lavaghost Rule of your own")
+    raise ValueError(f"a rule is one of {', '.join(RULES)}, or a lavaghost Rule of your own")
 
 
 AnyRule = Annotated[
