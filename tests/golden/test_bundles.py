@@ -62,6 +62,7 @@ def inputs(trained: Model, digits: Dataset) -> Dataset:
 
 def answered(trained: Model, x: Any, y: Any, run: str) -> tuple[Any, float]:
     """Outputs `(samples, n_L)` of the free phase and the accuracy; `run` is ENGINE.ARITHMETIC."""
+    engine: Any
     engine, arithmetic = run.split(".")
     found = evaluate(trained, x, y, engine, arithmetic="loihi" if arithmetic == "loihi" else "float")
     return found.outputs, found.accuracy

@@ -56,7 +56,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = Network(layers=(6, 5, 4, 3), saturation=1.5)
     params = initial_parameters(Ghost().graph(network), 0)
     biases = tuple(b + np.float32(0.1) for b in params.biases)
-    trained = Model(network, Ghost(), Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some")
+    trained = Model(
+        network, Ghost(), Learning(), params._replace(biases=biases), 1 / 255, ("a", "b", "c"), "some"
+    )
     return trained.save(tmp_path_factory.mktemp("model"))
 
 
