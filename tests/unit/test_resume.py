@@ -224,7 +224,7 @@ def test_without_resume_a_run_starts_anew(tmp_path, digits):
     assert [row["epoch"] for row in again.history] == [0, 1]
 
 
-def changed(spec: RunSpec, **sections: dict[str, Any]) -> RunSpec:
+def changed(spec: RunSpec, **sections: Any) -> RunSpec:
     return RunSpec.model_validate(merged(spec.model_dump(), sections))
 
 
