@@ -7,9 +7,12 @@ import struct
 from lavaghost.base.files import sha256
 from lavaghost.model.manifest import MAX_BYTES, SEAL
 from tests.fuzz.forge import FLOATS, INTEGERS, PATHS
-from tests.fuzz.mutate import damaged, trained_network
+from tests.fuzz.mutate import damaged, integer_network, trained_network
 
-MANIFEST, WEIGHTS = trained_network(mechanism="learned", feedback="random")._files()
+SAVED = tuple(
+    model._files() for model in (trained_network(mechanism="learned", feedback="random"), integer_network())
+)
+"""Manifest and weights of a network in floating point, and of one in integers."""
 NUMBERS = (
     "1e999",
     "-1",
@@ -29,15 +32,17 @@ NUMBERS = (
 
 def manifest_input(rng: random.Random) -> tuple[bytes, bytes]:
     """A damaged or forged model.yaml, beside good weights."""
+    manifest, weights = rng.choice(SAVED)
     if rng.random() < 0.005:
-        unit = rng.choice(YAML_UNITS)
-        return b"format: lavaghost.network\nversion: '2.0'\nx: " + unit * (MAX_BYTES // len(unit) - 9), WEIGHTS
-    text = MANIFEST[: MANIFEST.index(SEAL)] if rng.random() < 0.9 else MANIFEST
-    return forged_lines(text, rng), WEIGHTS
+        unit, version = rng.choice(YAML_UNITS), rng.choice([b"1.0", b"2.0"])
+        head = b"format: lavaghost.network\nversion: '%s'\nx: " % version
+        return head + unit * (MAX_BYTES // len(unit) - 9), weights
+    text = manifest[: manifest.index(SEAL)] if rng.random() < 0.9 else manifest
+    return forged_lines(text, rng, manifest), weights
 
 
-def forged_lines(text: bytes, rng: random.Random) -> bytes:
-    """A YAML text with values, lines and bytes changed."""
+def forged_lines(text: bytes, rng: random.Random, other: bytes = SAVED[0][0]) -> bytes:
+    """A YAML text with values, lines and bytes changed, some of them those of `other`."""
     lines = text.splitlines(keepends=True)
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         at = rng.randrange(len(lines))
@@ -55,7 +60,7 @@ def forged_lines(text: bytes, rng: random.Random) -> bytes:
         else:
             lines[at] = lines[at].replace(b"[", b"[" + value + b", ", 1)
     data = b"".join(lines)
-    return damaged(data or b"x", rng, MANIFEST) if rng.random() < 0.5 else data
+    return damaged(data or b"x", rng, other) if rng.random() < 0.5 else data
 
 
 YAML_UNITS = (
@@ -101,8 +106,9 @@ YAML_BOMBS = (
 
 def weights_input(rng: random.Random) -> tuple[bytes, bytes]:
     """Damaged or forged weights, most of them under a manifest that agrees with their hash and size."""
-    size = int.from_bytes(WEIGHTS[:8], "little")
-    header, body = json.loads(WEIGHTS[8 : 8 + size]), WEIGHTS[8 + size :]
+    manifest, weights = rng.choice(SAVED)
+    size = int.from_bytes(weights[:8], "little")
+    header, body = json.loads(weights[8 : 8 + size]), weights[8 + size :]
     for _ in range(rng.choice([0, 1, 1, 2])):
         entry = header[rng.choice(list(header))]
         if not isinstance(entry, dict):
@@ -113,9 +119,11 @@ def weights_input(rng: random.Random) -> tuple[bytes, bytes]:
         elif kind == 1:
             entry["shape"] = [rng.choice(INTEGERS) for _ in range(rng.choice([0, 1, 2, 40]))]
         elif kind == 2:
-            entry["dtype"] = rng.choice(["F64", "F16", "BF16", "I64", "U8", "BOOL", "X", 3, None])
+            entry["dtype"] = rng.choice(
+                ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "U8", "BOOL", "X", 3, None]
+            )
         elif kind == 3:
-            header[rng.choice(["../x", "x" * 5000, "weights.1", ""])] = dict(entry)
+            header[rng.choice(["../x", "x" * 5000, "weights.1", "method.x", ""])] = dict(entry)
         elif kind == 4:
             header["__metadata__"] = rng.choice([{"a": 1}, {"a": "b"}, [], "x" * 100])
         else:
@@ -125,8 +133,8 @@ def weights_input(rng: random.Random) -> tuple[bytes, bytes]:
         text = rng.choice([b"[" * 20_000, b"{" * 20_000, b'{"a":' * 5000, text[:-1], b"", text + b" " * 500])
     length = len(text) if rng.random() < 0.9 else rng.choice([0, 2**31, 2**63, 2**64 - 1, len(text) + 1])
     data = length.to_bytes(8, "little") + text + body
-    data = damaged(data, rng, WEIGHTS) if rng.random() < 0.4 else data
+    data = damaged(data, rng, weights) if rng.random() < 0.4 else data
     if rng.random() < 0.1:
-        return MANIFEST, data
-    stated = MANIFEST[: MANIFEST.index(SEAL)].replace(sha256(WEIGHTS).encode(), sha256(data).encode())
-    return stated.replace(b"bytes: %d" % len(WEIGHTS), b"bytes: %d" % len(data)), data
+        return manifest, data
+    stated = manifest[: manifest.index(SEAL)].replace(sha256(weights).encode(), sha256(data).encode())
+    return stated.replace(b"bytes: %d" % len(weights), b"bytes: %d" % len(data)), data

@@ -15,18 +15,30 @@ from lavaghost.exporters import available, export, find
 from lavaghost.exporters.onnx.inference import onnx_graph
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.compiled_network import initial_integers
+from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
 from tests.fuzz.forge import FORGERIES
 from tests.networks import parts
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
+RECORD = {"accuracy": 0.9, "rows": [1, 2, {"a": None}]}
 
 
 def trained_network(**physics: Any) -> Model:
     """A small network as it is saved and exported."""
     network, method = parts(layers=(8, 6, 4, 3), rule="temporal", **physics)
-    record = {"accuracy": 0.9, "rows": [1, 2, {"a": None}]}
     params = initial_parameters(method.graph(network), 0)
-    return Model(network, method, Learning(epochs=1), params, 1 / 16, ("a", 1, "c"), "digits", record)
+    return Model(network, method, Learning(epochs=1), params, 1 / 16, ("a", 1, "c"), "digits", RECORD)
+
+
+def integer_network() -> Model:
+    """The same as learned in integers."""
+    network, method = suited(*parts(layers=(8, 6, 4, 3)))
+    graph = method.graph(network)
+    integers = initial_integers(graph, 0, default_formats(graph), DEFAULT)
+    learning = IntegerLearning(epochs=1)
+    return Model(network, method, learning, integers, 1 / 16, ("a", 1, "c"), "digits", RECORD)
 
 
 OURS = trained_network()

@@ -22,9 +22,9 @@ from lavaghost.cli import run
 from lavaghost.cli.console import HIDDEN
 from lavaghost.datasets import load
 from lavaghost.hardware.catalogue import load_chip
-from lavaghost.methods.learning import Learning
+from lavaghost.methods.optimiser import Momentum
 from lavaghost.run.spec import read_spec
-from lavaghost.training.checkpoint import FILE_NAME, identity, load_checkpoint, save_checkpoint
+from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from tests.fuzz.bundles import forged_lines
 from tests.fuzz.forge import INTEGERS
 from tests.fuzz.mutate import OURS, damaged
@@ -33,20 +33,30 @@ Files = dict[str, bytes]
 
 RUN = b"""dataset: digits
 hidden: [128, 64]
-network: {saturation: 1.5, loss: squared_error}
-method: {name: ghost, mechanism: learned, lam: 0.03, plasticity: {mu: 0.4}}
+network: {activation: relu, saturation: 2.0}
+method: {name: ghost, mechanism: learned, lam: 0.03, schedule: {tau_steps: 3.0}}
 learning:
   arithmetic: float
   epochs: 30
   seed: 1
   eta: 0.05
-lava: {processes: fused, record: [1]}
+"""
+IN_INTEGERS = b"""dataset: digits
+hidden: [128, 64]
+method: frozen
+learning:
+  arithmetic: loihi
+  eta: 0.05
+  halve_at: [0.5, 0.75]
+lava: {limit: 400, record: [1, 2]}
+hardware: loihi1
+state_fraction: 14
 """
 
 
 def configuration(rng: random.Random) -> Files:
     """A damaged or forged run.yaml."""
-    return {"run.yaml": forged_lines(RUN, rng)}
+    return {"run.yaml": forged_lines(rng.choice([RUN, IN_INTEGERS]), rng)}
 
 
 @cache
@@ -121,7 +131,8 @@ def npz(rng: random.Random) -> Files:
     return {"data.npz": damaged(data, rng, data) if rng.random() < 0.4 else data}
 
 
-OWNER = identity(network=OURS.network.model_dump(mode="json"), learning=Learning().model_dump(mode="json"))
+OWNER = '{"network": {"layers": [8, 6, 4, 3]}}'
+"""The run that the checkpoint belongs to."""
 
 
 @cache
@@ -129,7 +140,10 @@ def _checkpoint() -> bytes:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), OWNER, 1, OURS.params.named(), [{"epoch": 0, "accuracy": 0.5}])
+        velocities = Momentum(OURS.graph, OURS.params, 0.9, 0.0).named()
+        tensors = {f"parameters.{name}": array for name, array in OURS.params.named().items()}
+        tensors |= {f"velocity.{name}": array for name, array in velocities.items()}
+        save_checkpoint(Path(folder), OWNER, 1, tensors, [{"epoch": 0, "accuracy": 0.5}])
         return (Path(folder) / FILE_NAME).read_bytes()
 
 
@@ -197,10 +211,7 @@ READERS: dict[str, tuple[Callable[[random.Random], Files], Callable[[Path], Any]
     "chip": (chip, lambda folder: load_chip(folder / "chip.yaml")),
     "idx": (idx, lambda folder: load(str(folder))),
     "npz": (npz, lambda folder: load(str(folder / "data.npz"))),
-    "checkpoint": (
-        checkpoint,
-        lambda folder: load_checkpoint(folder, OWNER),
-    ),
+    "checkpoint": (checkpoint, lambda folder: load_checkpoint(folder, OWNER)),
     "console": (texts, shown),
 }
 """Name of a reader -> what makes its files from random numbers, and what reads them."""

@@ -10,18 +10,31 @@ from hypothesis import strategies as st
 
 from lavaghost.base.errors import ModelFileError
 from lavaghost.base.files import sha256
-from lavaghost.base.spec import parse
 from lavaghost.dynamics import initial_parameters
+from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
+from lavaghost.numbers.integers import Integers
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.compiled_network import initial_integers
+from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
+from tests.networks import parts
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=100, deadline=None)
 
 
 def trained_network(dataset: str = "digits", labels=(0, "one", 2), record=None) -> Model:
-    network = parse(Network, {"layers": (4, 3, 3), "mechanism": "learned", "feedback": "random"})
-    params = initial_parameters(network, 0)
-    return Model(network, Learning(epochs=1), params, 1 / 255, labels, dataset, record or {"accuracy": 0.9})
+    network, method = parts(layers=(4, 3, 3), mechanism="learned", feedback="random")
+    params = initial_parameters(method.graph(network), 0)
+    return Model(
+        network, method, Learning(epochs=1), params, 1 / 255, labels, dataset, record or {"accuracy": 0.9}
+    )
+
+
+def integer_network() -> Model:
+    network, method = suited(*parts(layers=(4, 3, 3), mechanism="learned", feedback="random"))
+    graph = method.graph(network)
+    integers = initial_integers(graph, 0, default_formats(graph), DEFAULT)
+    return Model(network, method, IntegerLearning(epochs=1), integers, 1.0, (0, 1, 2), "digits")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +42,8 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("bundle")
 
 
-TRAINED = trained_network()
-MANIFEST, WEIGHTS = TRAINED._files()
+KINDS = {"float": trained_network(), "loihi": integer_network()}
+FILES = {name: model._files() for name, model in KINDS.items()}
 
 
 def write(folder: Path, manifest: bytes, weights: bytes) -> None:
@@ -51,37 +64,48 @@ def damaged(draw, content: bytes) -> bytes:
     return content[:at] + content[at + draw(st.integers(1, 50)) :]
 
 
-def loads_equal_or_not_at_all(folder: Path) -> None:
+def loads_equal_or_not_at_all(folder: Path, kind: str) -> None:
     try:
         found = Model.load(folder)
     except ModelFileError as error:
         assert "\n" not in str(error)  # noqa: PT017
     else:
-        assert found == TRAINED
+        assert found == KINDS[kind]
 
 
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@every_kind
 @SETTINGS
-@given(damaged(MANIFEST))
-def test_a_damaged_manifest(folder, content):
-    write(folder, content, WEIGHTS)
-    loads_equal_or_not_at_all(folder)
+@given(st.data())
+def test_a_damaged_manifest(folder, kind, data):
+    manifest, weights = FILES[kind]
+    write(folder, data.draw(damaged(manifest)), weights)
+    loads_equal_or_not_at_all(folder, kind)
 
 
+@every_kind
 @SETTINGS
-@given(damaged(WEIGHTS))
-def test_damaged_weights(folder, content):
-    write(folder, MANIFEST, content)
-    if content == WEIGHTS:
+@given(st.data())
+def test_damaged_weights(folder, kind, data):
+    manifest, weights = FILES[kind]
+    content = data.draw(damaged(weights))
+    write(folder, manifest, content)
+    if content == weights:
         return
     with pytest.raises(ModelFileError):
         Model.load(folder)
 
 
+@every_kind
 @SETTINGS
-@given(damaged(WEIGHTS))
-def test_damaged_weights_under_a_forged_hash(folder, content):
-    # numbers may now be others, but names, shapes and types cannot, and nothing else may be raised
-    values = yaml.safe_load(MANIFEST)
+@given(st.data())
+def test_damaged_weights_under_a_forged_hash(folder, kind, data):
+    # numbers may now be others, but names, shapes, types and bits cannot, and nothing else may be raised
+    manifest, weights = FILES[kind]
+    content = data.draw(damaged(weights))
+    values = yaml.safe_load(manifest)
     values["weights"] |= {"sha256": sha256(content), "bytes": len(content)}
     write(folder, yaml.safe_dump(values).encode(), content)
     try:
@@ -89,21 +113,30 @@ def test_damaged_weights_under_a_forged_hash(folder, content):
     except ModelFileError:
         return
     for name, array in found.params.named().items():
-        assert array.shape == TRAINED.params.named()[name].shape
+        assert array.shape == KINDS[kind].params.named()[name].shape
         assert np.isfinite(array).all()
+    assert isinstance(found.tensors, Integers) == (kind == "loihi")
+    if found.integers is not None:
+        for name, array in found.integers.arrays.items():
+            low, high = found.integers.limits(name)
+            assert low <= array.min()
+            assert array.max() <= high
 
 
+@every_kind
 @SETTINGS
-@given(damaged(MANIFEST), damaged(MANIFEST))
-def test_an_unsealed_manifest_with_two_faults(folder, first, second):
+@given(st.data())
+def test_an_unsealed_manifest_with_two_faults(folder, kind, data):
     # the halves of two damaged files, without the checksum's line: other values, or a refusal, never a crash
+    manifest, weights = FILES[kind]
+    first, second = data.draw(damaged(manifest)), data.draw(damaged(manifest))
     content = first[: len(first) // 2] + second[len(second) // 2 :].rpartition(b"#")[0]
-    write(folder, content, WEIGHTS)
+    write(folder, content, weights)
     try:
         found = Model.load(folder)
     except ModelFileError:
         return
-    assert found.params.named().keys() == TRAINED.params.named().keys()
+    assert found.params.named().keys() == KINDS[kind].params.named().keys()
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -16,14 +16,15 @@ from lavaghost.cli.console import emit_with_classes
 from lavaghost.datasets import Dataset, Range, for_training, load, range_of, unsigned, warn_of
 from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
-from lavaghost.evaluation.in_engines import class_figures, outputs
+from lavaghost.evaluate.evaluation import class_figures
+from lavaghost.methods.learning import Learning
 from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.settings import default_formats
-from lavaghost.train.integer_loop import formats_for
+from lavaghost.train.integer_learner import formats_for
+from tests.networks import ghost_graph, parts
 
 TRAIN = ["--layers", "16", "--epochs", "3", "--no-diagnostics"]
 
@@ -208,8 +209,9 @@ def test_training_goes_on_in_the_scale_of_the_start(
 
 
 def network(scale: float, record: dict[str, Any], inputs: int = 64) -> Model:
-    physics = Network(layers=(inputs, 8, 10))
-    return Model(physics, Learning(), initial_parameters(physics, 1), scale, tuple(range(10)), "mine", record)
+    physics, method = parts(layers=(inputs, 8, 10))
+    params = initial_parameters(method.graph(physics), 1)
+    return Model(physics, method, Learning(), params, scale, tuple(range(10)), "mine", record)
 
 
 def test_without_a_recorded_range_bytes_and_ink_fill_the_unit_range(
@@ -453,9 +455,7 @@ def test_two_channels_give_the_same_network(digits: Dataset, files: dict[str, st
     assert both.network.layers == (128, 8, 10)
     assert wide.x_train.min() == 0
     np.testing.assert_array_equal(wide.x_test[:, :64] - wide.x_test[:, 64:], signed.x_test)
-    np.testing.assert_allclose(
-        outputs(both, wide.x_test), outputs(trained, signed.x_test), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(both.outputs(wide.x_test), trained.outputs(signed.x_test), rtol=1e-5, atol=1e-5)
     # the record keeps the signed range, and a saved network finds its channels again
     assert range_of(wide.x_train, 2).signed
     assert range_of(wide.x_train, 2)[:2] == pytest.approx(range_of(signed.x_train)[:2])
@@ -503,16 +503,16 @@ def test_signed_inputs_are_learned_in_integers(
     ("largest", "fraction"), [(0.1, 7), (1.0, 7), (1.98, 7), (2.0, 6), (3.9, 6), (31.0, 3)]
 )
 def test_no_input_saturates_when_learning_in_integers(largest: float, fraction: int) -> None:
-    physics, given = Network(layers=(5, 3, 2)), data(GRID * largest)
-    formats = formats_for(physics, given, DEFAULT)
+    graph, given = ghost_graph(layers=(5, 3, 2)), data(GRID * largest)
+    formats = formats_for(graph, given, DEFAULT)
     assert formats.messages[0] == fraction
-    assert formats._replace(messages=(7, *formats.messages[1:])) == default_formats(physics)
+    assert formats._replace(messages=(7, *formats.messages[1:])) == default_formats(graph)
     top = float(np.percentile(given.x_train, 99.9))
     assert abs(Loihi(formats).input(np.array([[top]]))[0, 0] * 2.0**-fraction - top) <= 2.0 ** -(fraction + 1)
 
 
 def test_one_channel_in_integers_names_two() -> None:
-    arith = Loihi(default_formats(Network(layers=(4, 3, 2))))
+    arith = Loihi(default_formats(ghost_graph(layers=(4, 3, 2))))
     with pytest.raises(SpecError, match=r"give rates of 0 and above, or two channels, (.*)") as info:
         arith.input(np.array([[0.5, -0.5, 0.0, 1.0]]))
     line = str(info.value).partition("two channels, ")[2]

@@ -5,40 +5,60 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lavaghost.base.errors import ModelFileError
 from lavaghost.datasets import Dataset
-from lavaghost.net.spec import Learning, Network, Plasticity
-from lavaghost.training.checkpoint import FILE_NAME, load_checkpoint
-from lavaghost.training.loop import fingerprint, identity, train
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.ghost.plasticity import GhostSteps
+from lavaghost.methods.learning import Learning
+from lavaghost.net.network import Physics
+from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.run.job import prepared
+from lavaghost.run.spec import RunSpec, merged
+from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.train.loop import OnRow, Trained, run
 from tests.strategies import fast
 
 ROOT = Path(__file__).resolve().parents[2]
 
 RUNS = {
-    "duplicate": (
-        Network(layers=(64, 32, 10)),
-        Learning(epochs=6, batch_size=48, eta=0.05, momentum=0.9),
+    "duplicate": RunSpec(hidden=(32,), learning=Learning(epochs=6, batch_size=48, eta=0.05, momentum=0.9)),
+    "learned": RunSpec(
+        hidden=(24, 16),
+        # some batches wait at the gate, so that its count is resumed too
+        method=Ghost(mechanism="learned", lam=0.01, plasticity=GhostSteps(pretrain_batches=40, gate=0.75)),
+        learning=Learning(epochs=5, batch_size=48, eta=0.05),
     ),
-    "learned": (
-        Network(layers=(64, 24, 16, 10), mechanism="learned", lam=0.01),
-        Learning(
-            rule="temporal",
-            epochs=5,
-            batch_size=48,
-            eta=0.05,
-            # some batches wait at the gate, so that its count is resumed too
-            ghosts=Plasticity(pretrain_batches=40, gate=0.75),
-        ),
+    "stepped": RunSpec(
+        hidden=(12,),
+        method=Ghost(schedule=fast()),
+        learning=Learning(engine="stepped", epochs=4, batch_size=48, eta=0.05),
     ),
-    "stepped": (
-        Network(layers=(64, 12, 10), schedule=fast()),
-        Learning(engine="stepped", epochs=4, batch_size=48, eta=0.05),
+    "integers": RunSpec(
+        hidden=(12,),
+        network=Physics(loss="squared_error"),
+        learning=IntegerLearning(epochs=3),
     ),
 }
+
+
+def trained(
+    spec: RunSpec,
+    data: Dataset,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    diagnostics: bool = True,
+    report: OnRow = lambda done, total, row: None,
+) -> Trained:
+    """The loop of a run, without what is made of it."""
+    job = prepared(spec, data)
+    return run(job.learner(diagnostics), out=out, identity=job.identity(), resume=resume, report=report)
+
 
 CHILD = """
 import os
@@ -46,10 +66,8 @@ import signal
 import sys
 from pathlib import Path
 from lavaghost.datasets import load
-from lavaghost.training.loop import train
-from tests.unit.test_resume import RUNS
+from tests.unit.test_resume import RUNS, trained
 
-network, learning = RUNS[sys.argv[1]]
 report_to_die_at, seconds_to_live, write_to_die_at = int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
 reports = writes = 0
 
@@ -77,7 +95,7 @@ def report(done, total, row):
     if reports == report_to_die_at:
         die()
 
-train(network, learning, load("digits"), out=Path(sys.argv[2]), resume=True, report=report)
+trained(RUNS[sys.argv[1]], load("digits"), Path(sys.argv[2]), resume=True, report=report)
 """
 
 
@@ -93,23 +111,21 @@ def attempt(name: str, out: Path, *, report: int = 0, seconds: float = 0.0, writ
 
 
 def same_bits(a: Path, b: Path, name: str, data: Dataset) -> None:
-    network, learning = RUNS[name]
-    owner = identity(network, learning, fingerprint(data))
-    left, right = load_checkpoint(a, network, owner), load_checkpoint(b, network, owner)
+    owner = prepared(RUNS[name], data).identity()
+    left, right = load_checkpoint(a, owner), load_checkpoint(b, owner)
     assert left is not None
     assert right is not None
-    assert (left.epoch, left.history) == (right.epoch, right.history) == (learning.epochs, right.history)
-    for group in ("params", "velocity"):
-        first, second = getattr(left, group), getattr(right, group)
-        first, second = (x if group == "velocity" else x.named() for x in (first, second))
-        for key, array in first.items():
-            assert array.tobytes() == second[key].tobytes(), key
+    assert left.epoch == right.epoch == RUNS[name].learning.epochs
+    assert left.history == right.history
+    assert left.tensors.keys() == right.tensors.keys()
+    for key, array in left.tensors.items():
+        assert array.tobytes() == right.tensors[key].tobytes(), key
 
 
 @pytest.mark.parametrize("name", ["duplicate", "learned"])
 def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path, digits, name):
-    network, learning = RUNS[name]
-    plain = train(network, learning, digits, out=tmp_path / "plain")
+    spec = RUNS[name]
+    plain = trained(spec, digits, tmp_path / "plain")
     out = tmp_path / "killed"
     # before the first checkpoint: of the learned ghosts, in the midst of pre-training
     assert not attempt(name, out, report=1 if name == "duplicate" else 20)
@@ -127,12 +143,11 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path, digits, name
 
 
 def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(tmp_path, digits):
-    network, learning = RUNS["duplicate"]
-    train(network, learning, digits, out=tmp_path / "plain")
+    spec = RUNS["duplicate"]
+    trained(spec, digits, tmp_path / "plain")
     out = tmp_path / "killed"
     assert not attempt("duplicate", out, write=3)
-    owner = identity(network, learning, fingerprint(digits))
-    found = load_checkpoint(out, network, owner)
+    found = load_checkpoint(out, prepared(spec, digits).identity())
     assert found is not None
     assert found.epoch == 1
     assert attempt("duplicate", out)
@@ -142,8 +157,8 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_whole(tmp_path, 
 @pytest.mark.parametrize("name", list(RUNS))
 def test_resumed_after_every_epoch_it_ends_with_the_same_bits(tmp_path, digits, name):
     """The same promise without processes, for every epoch: stopped right after each checkpoint."""
-    network, learning = RUNS[name]
-    plain = train(network, learning, digits, out=tmp_path / "plain")
+    spec = RUNS[name]
+    plain = trained(spec, digits, tmp_path / "plain")
 
     class Stop(Exception):
         pass
@@ -152,24 +167,23 @@ def test_resumed_after_every_epoch_it_ends_with_the_same_bits(tmp_path, digits, 
         if row is not None:
             raise Stop
 
-    for _ in range(learning.epochs + 1):
+    for _ in range(spec.learning.epochs + 1):
         with pytest.raises(Stop):
-            train(network, learning, digits, out=tmp_path / "cut", resume=True, report=stop)
-    resumed = train(network, learning, digits, out=tmp_path / "cut", resume=True)
+            trained(spec, digits, tmp_path / "cut", resume=True, report=stop)
+    resumed = trained(spec, digits, tmp_path / "cut", resume=True)
     same_bits(tmp_path / "plain", tmp_path / "cut", name, digits)
     assert resumed.history == plain.history
 
 
 def test_a_finished_run_resumes_to_itself_at_once(tmp_path, digits):
-    network, learning = RUNS["duplicate"]
-    first = train(network, learning, digits, out=tmp_path, diagnostics=False)
+    spec = RUNS["duplicate"]
+    first = trained(spec, digits, tmp_path, diagnostics=False)
     before = (tmp_path / FILE_NAME).read_bytes()
     calls = []
-    again = train(
-        network,
-        learning,
+    again = trained(
+        spec,
         digits,
-        out=tmp_path,
+        tmp_path,
         resume=True,
         diagnostics=False,
         report=lambda *a: calls.append(a),
@@ -182,7 +196,7 @@ def test_a_finished_run_resumes_to_itself_at_once(tmp_path, digits):
 
 
 def test_progress_goes_on_from_where_it_was(tmp_path, digits):
-    network, learning = RUNS["learned"]
+    spec = RUNS["learned"]
     batches = 40 + 5 * 30
     calls: list[tuple[int, int]] = []
 
@@ -195,67 +209,62 @@ def test_progress_goes_on_from_where_it_was(tmp_path, digits):
             raise Stop
 
     with pytest.raises(Stop):
-        train(network, learning, digits, out=tmp_path, diagnostics=False, report=stop)
+        trained(spec, digits, tmp_path, diagnostics=False, report=stop)
     assert calls[-1] == (40 + 60, batches)
     calls.clear()
-    train(network, learning, digits, out=tmp_path, resume=True, diagnostics=False, report=stop)
+    trained(spec, digits, tmp_path, resume=True, diagnostics=False, report=stop)
     assert calls[0] == (40 + 61, batches)
     assert calls[-1] == (batches, batches)
 
 
 def test_without_resume_a_run_starts_anew(tmp_path, digits):
-    network, learning = RUNS["duplicate"]
-    train(network, learning, digits, out=tmp_path, diagnostics=False)
-    other = learning.model_copy(update={"epochs": 1})
-    run = train(network, other, digits, out=tmp_path, diagnostics=False)
-    assert [row["epoch"] for row in run.history] == [0, 1]
+    spec = RUNS["duplicate"]
+    trained(spec, digits, tmp_path, diagnostics=False)
+    again = trained(changed(spec, learning={"epochs": 1}), digits, tmp_path, diagnostics=False)
+    assert [row["epoch"] for row in again.history] == [0, 1]
+
+
+def changed(spec: RunSpec, **sections: Any) -> RunSpec:
+    return RunSpec.model_validate(merged(spec.model_dump(), sections))
 
 
 @pytest.mark.parametrize(
-    ("network", "learning", "difference"),
+    ("changes", "difference"),
     [
-        ({}, {"eta": 0.06}, "learning.eta: 0.05, now 0.06"),
-        ({}, {"seed": 7}, "learning.seed: 0, now 7"),
-        ({"lam": 0.02}, {}, "network.lam: 0.03, now 0.02"),
-        ({"layers": (64, 33, 10)}, {}, "network.layers"),
-        ({"beta": 0.2}, {"momentum": 0.8}, "network.beta: 0.1, now 0.2"),
+        ({"learning": {"eta": 0.06}}, "learning.eta: 0.05, now 0.06"),
+        ({"learning": {"seed": 7}}, "learning.seed: 0, now 7"),
+        ({"method": {"lam": 0.02}}, "method.lam: 0.03, now 0.02"),
+        ({"hidden": (33,)}, "network.layers"),
+        ({"method": {"beta": 0.2}, "learning": {"momentum": 0.8}}, "method.beta: 0.1, now 0.2"),
+        ({"method": {"name": "backprop"}}, "method.name: ghost, now backprop"),
     ],
 )
-def test_another_configuration_is_refused_by_what_differs(tmp_path, digits, network, learning, difference):
-    old_network, old_learning = RUNS["duplicate"]
-    old_learning = old_learning.model_copy(update={"epochs": 1})
-    train(old_network, old_learning, digits, out=tmp_path, diagnostics=False)
+def test_another_configuration_is_refused_by_what_differs(tmp_path, digits, changes, difference):
+    spec = changed(RUNS["duplicate"], learning={"epochs": 1})
+    trained(spec, digits, tmp_path, diagnostics=False)
     kept = (tmp_path / FILE_NAME).read_bytes()
     with pytest.raises(ModelFileError) as caught:
-        train(
-            old_network.model_copy(update=network),
-            old_learning.model_copy(update=learning),
-            digits,
-            out=tmp_path,
-            resume=True,
-        )
+        trained(changed(spec, **changes), digits, tmp_path, resume=True)
     assert difference in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / FILE_NAME).read_bytes() == kept
 
 
 def test_other_data_are_refused(tmp_path, digits):
-    network, learning = RUNS["duplicate"]
-    learning = learning.model_copy(update={"epochs": 1})
-    train(network, learning, digits, out=tmp_path, diagnostics=False)
+    spec = changed(RUNS["duplicate"], learning={"epochs": 1})
+    trained(spec, digits, tmp_path, diagnostics=False)
     labels = digits.y_train.copy()
     labels[[0, 1, 2]] = labels[[1, 2, 0]]
     other = Dataset("digits", digits.x_train, labels, digits.x_test, digits.y_test, 10, digits.scale)
     with pytest.raises(ModelFileError, match="data: digits:"):
-        train(network, learning, other, out=tmp_path, resume=True)
+        trained(spec, other, tmp_path, resume=True)
 
 
 def test_a_truncated_checkpoint_stops_a_resumed_run(tmp_path, digits):
-    network, learning = RUNS["duplicate"]
-    learning = learning.model_copy(update={"epochs": 1})
-    train(network, learning, digits, out=tmp_path, diagnostics=False)
+    spec = changed(RUNS["duplicate"], learning={"epochs": 1})
+    trained(spec, digits, tmp_path, diagnostics=False)
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelFileError, match="is damaged") as caught:
-        train(network, learning, digits, out=tmp_path, resume=True)
+        trained(spec, digits, tmp_path, resume=True)
     assert "\n" not in str(caught.value)

@@ -7,62 +7,89 @@ import pytest
 from safetensors.numpy import load_file
 
 from lavaghost.base.errors import LavaGhostWarning, ModelFileError, SpecError
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.model.inputs import scaled_for
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
-from lavaghost.run.pipeline import check_start, scaled_for
-from lavaghost.training.checkpoint import FILE_NAME
-from lavaghost.training.loop import train
-from tests.unit.test_resume import RUNS
+from lavaghost.net.network import Network, Physics
+from lavaghost.net.parameters import Parameters
+from lavaghost.run.job import prepared
+from lavaghost.run.spec import RunSpec
+from lavaghost.train.checkpoint import FILE_NAME
+from lavaghost.train.loop import OnRow, Trained, run
+from tests.networks import ghost_graph
+from tests.unit.test_resume import RUNS, changed
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "onnx"
-NETWORK, LEARNING = Network(layers=(64, 32, 10)), Learning(epochs=2, batch_size=48, eta=0.05)
-START = initial_parameters(NETWORK, 7)
+LAYERS = (64, 32, 10)
+GRAPH = ghost_graph(layers=LAYERS)
+SPEC = RunSpec(hidden=(32,), learning=Learning(epochs=2, batch_size=48, eta=0.05))
+START = initial_parameters(GRAPH, 7)
 
 
-def test_no_epochs_leave_the_start_as_it_is(digits: Dataset) -> None:
-    for engine in ("equilibrium", "stepped"):
-        learning = Learning(epochs=0, engine=engine)
-        run = train(NETWORK, learning, digits, start=START, diagnostics=False)
-        for key, array in run.params.named().items():
-            np.testing.assert_array_equal(array, START.named()[key])
-            assert array.dtype == (np.float64 if engine == "stepped" else np.float32)
-    assert not np.shares_memory(run.params.weights[0], START.weights[0])
+def saved(params: Parameters = START, layers: tuple[int, ...] = LAYERS) -> Model:
+    """A network that training starts from."""
+    return Model(Network(layers=layers), Ghost(), SPEC.learning, params, 1 / 16, tuple(range(10)), "digits")
+
+
+def trained(
+    spec: RunSpec,
+    data: Dataset,
+    start: Model | None,
+    out: Path | None = None,
+    resume: bool = False,
+    report: OnRow = lambda done, total, row: None,
+) -> Trained:
+    job = prepared(spec, data, start)
+    return run(job.learner(diagnostics=False), out=out, identity=job.identity(), resume=resume, report=report)
+
+
+@pytest.mark.parametrize("engine", ["equilibrium", "stepped"])
+def test_no_epochs_leave_the_start_as_it_is(digits: Dataset, engine: str) -> None:
+    found = trained(changed(SPEC, learning={"epochs": 0, "engine": engine}), digits, saved())
+    for key, array in found.params.named().items():
+        np.testing.assert_array_equal(array, START.named()[key])
+        assert array.dtype == (np.float64 if engine == "stepped" else np.float32)
+    assert not np.shares_memory(found.params.weights[0], START.weights[0])
 
 
 def test_training_changes_a_copy(digits: Dataset) -> None:
     kept = START.astype(np.float32)
-    run = train(NETWORK, LEARNING, digits, start=START, diagnostics=False)
-    assert run.history[-1]["accuracy"] > run.history[0]["accuracy"] + 0.3
+    found = trained(SPEC, digits, saved())
+    assert found.history[-1]["accuracy"] > found.history[0]["accuracy"] + 0.3
     for key, array in START.named().items():
         np.testing.assert_array_equal(array, kept.named()[key])
 
 
 @pytest.mark.parametrize("fields", [{"mechanism": "learned"}, {"feedback": "random"}])
 def test_what_the_start_lacks_is_drawn(fields: dict[str, str]) -> None:
-    network = parse(Network, {"layers": (64, 32, 10), **fields})
-    found = initial_parameters(network, 3, start=START).named()
-    drawn = initial_parameters(network, 3).named()
+    graph = ghost_graph(layers=LAYERS, **fields)
+    found = initial_parameters(graph, 3, start=START).named()
+    drawn = initial_parameters(graph, 3).named()
     assert found.keys() == drawn.keys() > START.named().keys()
     for key, array in found.items():
         np.testing.assert_array_equal(array, START.named()[key] if key in START.named() else drawn[key])
     # and what the network has no place for is left
-    back = initial_parameters(NETWORK, 0, start=initial_parameters(network, 3, start=START))
+    back = initial_parameters(GRAPH, 0, start=initial_parameters(graph, 3, start=START))
     assert back.named().keys() == START.named().keys()
 
 
 def test_other_sizes_are_refused_together(digits: Dataset) -> None:
     with pytest.raises(SpecError, match=r"weights.1 of the start is \(32, 64\).*weights.2.*biases.1"):
-        train(Network(layers=(64, 30, 10)), LEARNING, digits, start=START)
+        initial_parameters(ghost_graph(layers=(64, 30, 10)), 0, start=START)
+    with pytest.raises(SpecError, match=r"layers is \(64, 30, 10\), and \(64, 32, 10\) in the network that"):
+        prepared(changed(SPEC, hidden=(30,)), digits, saved())
 
 
 def test_a_resumed_run_ends_with_the_same_bits_and_knows_its_start(tmp_path: Path, digits: Dataset) -> None:
-    network, learning = RUNS["learned"]
-    start = initial_parameters(Network(layers=network.layers), 5)
-    train(network, learning, digits, out=tmp_path / "plain", start=start)
+    spec = RUNS["learned"]
+    layers = (64, *spec.hidden, 10)
+    params = initial_parameters(ghost_graph(layers=layers), 5)
+    start = saved(params, layers)
+    trained(spec, digits, start, tmp_path / "plain")
 
     class Stop(Exception):
         pass
@@ -71,32 +98,34 @@ def test_a_resumed_run_ends_with_the_same_bits_and_knows_its_start(tmp_path: Pat
         if row is not None:
             raise Stop
 
-    for _ in range(learning.epochs + 1):
+    for _ in range(spec.learning.epochs + 1):
         with pytest.raises(Stop):
-            train(network, learning, digits, out=tmp_path / "cut", resume=True, report=stop, start=start)
-    train(network, learning, digits, out=tmp_path / "cut", resume=True, start=start)
+            trained(spec, digits, start, tmp_path / "cut", resume=True, report=stop)
+    trained(spec, digits, start, tmp_path / "cut", resume=True)
     left, right = (load_file(tmp_path / name / FILE_NAME) for name in ("plain", "cut"))
     assert left.keys() == right.keys()
     for key, array in left.items():
         assert array.tobytes() == right[key].tobytes(), key
     # without the start, or from another one, it is another run
-    other = start._replace(weights=(start.weights[0] + np.float32(1e-7), *start.weights[1:]))
-    for wrong in (None, other):
+    other = params._replace(weights=(params.weights[0] + np.float32(1e-7), *params.weights[1:]))
+    for wrong in (None, saved(other, layers)):
         with pytest.raises(ModelFileError, match="belongs to another run"):
-            train(network, learning, digits, out=tmp_path / "cut", resume=True, start=wrong)
+            trained(spec, digits, wrong, tmp_path / "cut", resume=True)
 
 
-def test_a_start_must_be_of_the_same_network() -> None:
-    saved = Model(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
-    check_start(NETWORK.model_copy(update={"mechanism": "learned", "lam": 0.5}), LEARNING, saved)
-    other = Network(layers=(64, 32, 10), saturation=2.0)
+def test_a_start_must_be_of_the_same_network(digits: Dataset) -> None:
+    prepared(changed(SPEC, method={"mechanism": "learned", "lam": 0.5, "rule": "temporal"}), digits, saved())
+    other = RunSpec(
+        hidden=(32,),
+        network=Physics(saturation=2.0),
+        learning=SPEC.learning.model_copy(update={"engine": "lava"}),
+    )
     with pytest.raises(SpecError, match=r"saturation is 2.0, and None.*engine 'lava'"):
-        check_start(other, LEARNING.model_copy(update={"engine": "lava"}), saved)
+        prepared(other, digits, saved())
 
 
 def test_samples_are_scaled_as_the_network_was_trained(digits: Dataset) -> None:
-    saved = Model(NETWORK, LEARNING, START, 1 / 16, tuple(range(10)), "digits")
-    assert scaled_for(saved, digits) is digits
+    assert scaled_for(saved(), digits) is digits
     raw = import_onnx(GOLDEN / "sklearn_standard_plain.onnx")
     with pytest.warns(LavaGhostWarning, match=r"imported without a data set.*raw samples of digits, 0\.\.16;"):
         data = scaled_for(raw, digits)

@@ -13,23 +13,27 @@ import yaml
 
 from lavaghost.base import files
 from lavaghost.base.errors import ModelFileError, OutputError, SpecError
-from lavaghost.base.spec import parse
 from lavaghost.dynamics import Parameters, initial_parameters
-from lavaghost.model.manifest import Manifest, manifest_schema, populations, projections
+from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.learning import Learning
+from lavaghost.model.manifest import Manifest, manifest_schema
 from lavaghost.model.model import Model
-from lavaghost.net.spec import Learning, Network
+from lavaghost.net.network import Network
+from tests.networks import ghost_graph, parts
 
 MECHANISMS = ("duplicate", "learned", "online")
 
 
 def trained_network(layers=(6, 5, 4, 3), seed=3, **physics: Any) -> Model:
-    network = parse(Network, {"layers": layers, "feedback": "random", **physics})
-    params = initial_parameters(network, seed)
+    network, method = parts(layers=layers, **{"feedback": "random", "rule": "temporal", **physics})
+    params = initial_parameters(method.graph(network), seed)
     biases = tuple(np.linspace(-0.1, 0.1, b.size, dtype=np.float32) for b in params.biases)
     return Model(
         network=network,
-        learning=Learning(rule="temporal", epochs=2, seed=seed),
-        params=params._replace(biases=biases),
+        method=method,
+        learning=Learning(epochs=2, seed=seed),
+        tensors=params._replace(biases=biases),
         input_scale=1 / 16,
         labels=("yes", 1, "1")[: layers[-1]],
         dataset="digits",
@@ -56,6 +60,7 @@ def test_round_trip_is_equal_to_the_bit(tmp_path, mechanism, feedback, activatio
         assert again == trained
         assert hash(again) == hash(trained)
         assert again.network == trained.network
+        assert again.method == trained.method
         assert again.learning == trained.learning
         assert again.labels == trained.labels
         assert again.record == trained.record
@@ -87,8 +92,9 @@ def test_values_of_other_content_differ():
 
 
 def test_arrays_are_copies():
-    params = initial_parameters(Network(layers=(4, 3, 2)), 0)
-    trained = Model(Network(layers=(4, 3, 2)), Learning(), params, 1.0, (0, 1), "toy")
+    network, method = parts(layers=(4, 3, 2))
+    params = initial_parameters(method.graph(network), 0)
+    trained = Model(network, method, Learning(), params, 1.0, (0, 1), "toy")
     before = trained.params.weights[0].copy()
     params.weights[0][:] = 7
     np.testing.assert_array_equal(trained.params.weights[0], before)
@@ -107,53 +113,71 @@ def test_the_record_takes_numpy_numbers_as_plain_ones(tmp_path):
     json.dumps(dict(trained.record), allow_nan=False)
 
 
-def test_the_manifest_alone_tells_what_is_connected(tmp_path):
-    # every tensor in the file is named exactly once as a tensor or as a bias of its own
-    for mechanism in MECHANISMS:
-        trained = trained_network(mechanism=mechanism)
-        values = yaml.safe_load(trained.save(tmp_path / mechanism).read_text())
-        named = [p["tensor"] for p in values["projections"] if "tensor" in p]
-        named += [p["bias"] for p in values["populations"] if "bias" in p]
-        assert set(named) == trained.params.named().keys()
-        sizes = {p["name"]: p["size"] for p in values["populations"]}
-        for p in values["projections"]:
-            shape = (sizes[p["target"]], sizes[p["source"]])
-            source = p.get("tensor") or p.get("copy_of") or p.get("transpose_of")
-            if source is None:
-                assert p["one_to_one"] is True
-                assert shape[0] == shape[1]
-            else:
-                found = trained.params.named()[source].shape
-                assert shape == (found[::-1] if "transpose_of" in p else found)
+@pytest.mark.parametrize("feedback", ["tied", "random"])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_the_manifest_alone_tells_what_is_connected(tmp_path, mechanism, feedback):
+    """Every tensor in the file is some projection's own, or a population's bias; every other one is a copy of it."""
+    trained = trained_network(mechanism=mechanism, feedback=feedback)
+    values = yaml.safe_load(trained.save(tmp_path).read_text())
+    own = [p["tensor"] for p in values["projections"] if "tensor" in p and p["own"]]
+    assert len(own) == len(set(own))
+    biases = [p["bias"] for p in values["populations"] if "bias" in p]
+    assert {*own, *biases} == trained.params.named().keys()
+    assert {p["tensor"] for p in values["projections"] if "tensor" in p} == set(own)
+    sizes = {p["name"]: p["size"] for p in values["populations"]}
+    for p in values["projections"]:
+        shape = (sizes[p["target"]], sizes[p["source"]])
+        if "tensor" not in p:
+            assert p["kind"] == "one_to_one"
+            assert shape[0] == shape[1]
+        else:
+            found = trained.params.named()[p["tensor"]].shape
+            assert shape == (found[::-1] if p["transposed"] else found)
+
+
+@pytest.mark.parametrize("method", [Backprop(), Ghost()], ids=lambda method: method.name)
+def test_only_a_network_with_ghosts_has_them_in_its_manifest(tmp_path, method):
+    network = Network(layers=(4, 3, 2))
+    params = initial_parameters(method.graph(network), 0)
+    trained = Model(network, method, Learning(), params, 1.0, (0, 1), "toy")
+    text = trained.save(tmp_path).read_text().replace("lavaghost", "")
+    assert ("ghost" in text) == ("feedback" in text) == (method.name == "ghost")
+    values = yaml.safe_load(text)
+    roles = [p["role"] for p in values["populations"]]
+    assert roles == ["input", "hidden", "output", *(["ghost"] if method.name == "ghost" else [])]
+    assert values["method"]["name"] == method.name
+    assert ("lam" in values["method"]) == (method.name == "ghost")
+    assert not {"lam", "mechanism", "feedback"} & values["network"].keys()
 
 
 def test_populations_and_projections_by_mechanism():
     def brief(**physics: Any) -> list[str]:
-        network = parse(Network, {"layers": (4, 3, 2), **physics})
-        people = [f"{p.name}:{p.size}:{p.activation}:{p.bias}" for p in populations(network)[3:]]
+        graph = ghost_graph(layers=(4, 3, 2), **physics)
+        people = [f"{p.name}:{p.size}:{p.activation}:{p.bias}" for p in graph.populations[3:]]
         ways = [
-            f"{p.source}>{p.target} {p.tensor or p.copy_of or p.transpose_of or p.one_to_one}"
-            for p in projections(network)[2:]
+            f"{p.source}>{p.target} {p.path} {p.tensor or p.kind}{' copied' if p.tensor and not p.own else ''}"
+            f"{' transposed' if p.transposed else ''}"
+            for p in graph.projections[2:]
         ]
         return people + ways
 
     assert brief() == [
         "ghost.1:2:linear:biases.2",
-        "output>hidden.1 weights.2",
-        "hidden.1>ghost.1 weights.2",
-        "ghost.1>hidden.1 weights.2",
+        "output>hidden.1 feedback weights.2 copied transposed",
+        "hidden.1>ghost.1 ghost weights.2 copied",
+        "ghost.1>hidden.1 inhibition weights.2 copied transposed",
     ]
     assert brief(mechanism="learned", feedback="random") == [
         "ghost.1:2:linear:ghost_biases.1",
-        "output>hidden.1 feedback.1",
-        "hidden.1>ghost.1 ghost_weights.1",
-        "ghost.1>hidden.1 ghost_inhibition.1",
+        "output>hidden.1 feedback feedback.1",
+        "hidden.1>ghost.1 ghost ghost_weights.1",
+        "ghost.1>hidden.1 inhibition ghost_inhibition.1",
     ]
     assert brief(mechanism="online", feedback="random") == [
         "ghost.1:3:linear:None",
-        "output>hidden.1 feedback.1",
-        "output>ghost.1 feedback.1",
-        "ghost.1>hidden.1 True",
+        "output>hidden.1 feedback feedback.1",
+        "output>ghost.1 ghost feedback.1 copied",
+        "ghost.1>hidden.1 inhibition one_to_one",
     ]
 
 
@@ -173,7 +197,7 @@ def test_construction_names_all_faults_in_one_line():
     with pytest.raises(SpecError) as caught:
         replace(
             good,
-            params=good.params._replace(weights=weights, biases=good.params.biases[:2], feedback=()),
+            tensors=good.params._replace(weights=weights, biases=good.params.biases[:2], feedback=()),
             labels=(1, 1.5),
             input_scale=0.0,
             record={"loss": math.nan, "epoch": {1: "one"}},
@@ -189,7 +213,7 @@ def test_construction_names_all_faults_in_one_line():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"params": Parameters((), ())}, "params and network differ in biases.1"),
+        ({"tensors": Parameters((), ())}, "params and network differ in biases.1"),
         ({"labels": (0, 1, 1)}, "not all different"),
         ({"labels": (0, 1, True)}, "labels.2 is True"),
         ({"labels": (0, 1, 2**64)}, "labels.2"),
@@ -200,15 +224,15 @@ def test_construction_names_all_faults_in_one_line():
         ({"input_scale": 1e-40}, "float32"),
         ({"record": {"x": object()}}, "record.x is a object"),
         ({"record": {"x": 2**64}}, "record.x is beyond 64 bits"),
-        ({"learning": Learning(rule="prediction"), "network": "online"}, "'online' only replicates"),
+        (
+            {"method": Ghost(mechanism="online", feedback="random", rule="prediction")},
+            "'online' only replicates",
+        ),
     ],
 )
 def test_construction_refuses(change, said):
-    good = trained_network()
-    if change.get("network"):
-        good, change = trained_network(mechanism="online"), {"learning": change["learning"]}
     with pytest.raises(SpecError, match=said):
-        replace(good, **change)
+        replace(trained_network(), **change)
 
 
 def test_a_record_in_itself_and_one_without_end_are_refused(tmp_path):
@@ -225,7 +249,7 @@ def test_a_record_in_itself_and_one_without_end_are_refused(tmp_path):
 def test_double_precision_is_not_rounded_silently():
     good = trained_network()
     with pytest.raises(SpecError, match=r"weights\.1 is float64; use params\.astype"):
-        replace(good, params=good.params.astype(np.float64))
+        replace(good, tensors=good.params.astype(np.float64))
 
 
 # ---- manifests that cannot be trusted
@@ -249,19 +273,30 @@ def _drop(key: str):
 BAD_VALUES = [
     (_set("format", "other"), "not a lavaghost.network manifest"),
     (_drop("format"), "not a lavaghost.network manifest"),
-    (_set("version", "2.0"), "version '2.0' cannot be read, only 1.x"),
-    (_set("version", 1.0), "version 1.0 cannot be read"),
+    (_set("version", "3.0"), "version '3.0' cannot be read, only 1.x and 2.x"),
+    (_set("version", 2.0), "version 2.0 cannot be read"),
     (_drop("version"), "version None"),
     (_set("typo", 1), "typo: unknown key"),
     (_set("network.lamb", 1.0), "network.lamb: unknown key; known keys are"),
     (_set("network.layers", [6, 5]), "network.layers"),
     (_set("network.layers", [6, 5, 4, 10**9]), "network.layers.3"),
     (_set("network.layers", ["6", 5, 4, 3]), "network.layers.0"),
-    (_set("network.lam", "0.1"), "network.lam"),
-    (_set("network.lam", math.nan), "network.lam"),
-    (_set("network.mechanism", "magic"), "network.mechanism"),
-    (_set("network.mechanism", "online"), "projections"),
-    (_set("learning.rule", "guess"), "learning.rule"),
+    (_set("network.lam", 0.1), "network.lam: unknown key"),
+    (_set("network.kinds", ["dense", "dense", "x" * 9]), "no kind of projection 'xxxxxxxxx'; there are"),
+    (_set("network.kinds", ["dense"]), "kinds names 1 projections, and the layers have 3"),
+    (_set("method.lam", "0.1"), "method.lam"),
+    (_set("method.lam", math.nan), "method.lam"),
+    (_set("method.lamb", 0.1), "method.lamb: unknown key; known keys are"),
+    (_set("method.mechanism", "magic"), "method.mechanism"),
+    (_set("method.mechanism", "online"), "projections"),
+    (_set("method.rule", "guess"), "method.rule"),
+    (_set("method.name", "magic"), "no method 'magic'; there are backprop, frozen, ghost"),
+    (_set("method", 3), "method"),
+    (_set("learning.rule", "temporal"), "learning.rule: unknown key"),
+    (_set("learning.arithmetic", "decimal"), "learning.arithmetic is 'decimal'; use float or loihi"),
+    (_set("learning.epochs", -1), "learning.epochs"),
+    (_set("numbers.arithmetic", "decimal"), "numbers.arithmetic"),
+    (_set("numbers.arithmetic", "loihi"), "weights.1 is F32 (5, 6), the network needs I16 (5, 6)"),
     (_set("input.size", 7), "input.size is 7, network.layers.0 is 6"),
     (_set("input.scale", 0), "input.scale"),
     (_set("labels", [0, 1]), "2 labels for 3 outputs"),
@@ -271,7 +306,9 @@ BAD_VALUES = [
     (_set("record", {"x": math.inf}), "record.x is inf"),
     (_set("populations.1.size", 6), "populations.1 is"),
     (_set("populations", []), "populations has 0 entries, the network implies 6"),
-    (_set("projections.0.kind", "feedback"), "projections.0 is"),
+    (_set("projections.0.kind", "conv"), "projections.0 is"),
+    (_set("projections.0.path", "feedback"), "projections.0 is"),
+    (_set("projections.0.path", "sideways"), "projections.0.path"),
     (_set("projections.3.tensor", "weights.1"), "projections.3 is"),
     (_set("weights.path", "../model.safetensors"), "weights.path"),
     (_set("weights.path", "a/../../model.safetensors"), "leaves its folder"),
@@ -311,7 +348,7 @@ def test_a_later_minor_version_and_an_edited_file_are_read(tmp_path):
     trained = trained_network()
     path = trained.save(tmp_path)
     *lines, seal = path.read_text().splitlines()
-    edited = "\n".join(lines).replace("'1.0'", "'1.7'").replace("dataset: digits", "dataset: mine")
+    edited = "\n".join(lines).replace("'2.0'", "'2.7'").replace("dataset: digits", "dataset: mine")
     path.write_text(edited)
     assert Model.load(path) == replace(trained, dataset="mine")
     path.write_text(edited + "\n" + seal + "\n")

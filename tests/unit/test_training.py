@@ -1,18 +1,29 @@
 """Training: the same bits for the same seed, every sample once, the gate of learned ghosts, and that it learns."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from lavaghost.base.errors import DivergedError, SpecError
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.methods.base import Method
+from lavaghost.methods.ghost.method import Ghost
+from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.rules import TEMPORAL
-from lavaghost.methods.methods import Ghost
-from lavaghost.net.spec import Learning, Network, Plasticity
-from lavaghost.training.loop import Trained, accuracy, check_data, fingerprint, measure, shuffled, train
+from lavaghost.methods.learning import Learning
+from lavaghost.methods.registry import method_of
+from lavaghost.model.inputs import check_data
+from lavaghost.net.network import Network
+from lavaghost.run.train import train as train_model
+from lavaghost.train.checkpoint import fingerprint
+from lavaghost.train.float_learner import FloatLearner, accuracy
+from lavaghost.train.loop import OnRow, Trained
+from lavaghost.train.loop import run as run_loop
+from lavaghost.train.order import shuffled
 from tests.strategies import fast
 
 KINDS: list[dict[str, Any]] = [
@@ -23,17 +34,54 @@ KINDS: list[dict[str, Any]] = [
     {"mechanism": "learned", "rule": "prediction", "loss": "squared_error"},
     {"mechanism": "duplicate", "rule": "prediction", "engine": "stepped"},
     {"mechanism": "learned", "rule": "temporal", "engine": "stepped"},
-    {"mechanism": "duplicate", "rule": "prediction", "method": "backprop"},
-    {"mechanism": "duplicate", "rule": "prediction", "method": "frozen"},
+    {"method": "backprop"},
+    {"method": "frozen"},
+    {"method": "backprop", "engine": "stepped"},
 ]
 
 
-def described(layers: tuple[int, ...] = (64, 20, 10), **kind: Any) -> tuple[Network, Learning]:
-    physics = {k: kind.pop(k) for k in ("mechanism", "feedback", "loss", "lam", "beta") if k in kind}
-    if physics.get("mechanism") in ("online", "learned"):
-        physics.setdefault("lam", 0.01)
-    settings = {"epochs": 2, "batch_size": 48, "ghosts": Plasticity(pretrain_batches=20, gate=10.0)} | kind
-    return Network(layers=layers, schedule=fast(t_free_steps=20), **physics), Learning(**settings)
+class Described(NamedTuple):
+    """What a run needs beside its data."""
+
+    network: Network
+    method: Method
+    learning: Learning
+
+    def having(self, **learning: Any) -> "Described":
+        return self._replace(learning=parse(Learning, {**self.learning.model_dump(), **learning}))
+
+    def by(self, **settings: Any) -> "Described":
+        return self._replace(method=method_of({**self.method.settings(), **settings}))
+
+    @property
+    def start(self) -> Parameters:
+        return initial_parameters(self.method.graph(self.network), self.learning.seed)
+
+
+def described(layers: tuple[int, ...] = (64, 20, 10), **kind: Any) -> Described:
+    own = {k: kind.pop(k) for k in tuple(kind) if k in Learning.model_fields}
+    learning = Learning(**{"epochs": 2, "batch_size": 48, **own})
+    network = Network(layers=layers, **{k: kind.pop(k) for k in tuple(kind) if k in Network.model_fields})
+    name = kind.pop("method", "ghost")
+    if name != "ghost":
+        return Described(network, method_of(name), learning)
+    if kind.get("mechanism") in ("online", "learned"):
+        kind.setdefault("lam", 0.01)
+    settings = {
+        "plasticity": GhostSteps(pretrain_batches=20, gate=10.0),
+        "schedule": fast(t_free_steps=20),
+    } | kind
+    return Described(network, Ghost(**settings), learning)
+
+
+def train(
+    what: Described,
+    data: Dataset,
+    diagnostics: bool = True,
+    report: OnRow = lambda done, total, row: None,
+) -> Trained:
+    """The loop alone."""
+    return run_loop(FloatLearner(*what, data, diagnostics=diagnostics), report=report)
 
 
 def few(digits: Dataset, n: int = 200) -> Dataset:
@@ -58,11 +106,11 @@ def bits(params: Parameters) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(k.values()))
 def test_a_seed_gives_the_same_bits_and_another_seed_others(digits, kind):
     data = few(digits)
-    network, learning = described(**kind)
-    first, again = (train(network, learning, data, diagnostics=False) for _ in range(2))
+    what = described(**kind)
+    first, again = (train(what, data, diagnostics=False) for _ in range(2))
     assert bits(first.params) == bits(again.params)
     assert first.history == again.history
-    other = train(network, learning.model_copy(update={"seed": 1}), data, diagnostics=False)
+    other = train(what.having(seed=1), data, diagnostics=False)
     for name, array in bits(other.params).items():
         # hidden biases of the frozen control start at zero and stay there
         assert array != bits(first.params)[name] or name == "biases.1", name
@@ -71,16 +119,16 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others(digits, kind):
 def test_diagnostics_and_reports_change_no_bit(digits):
     data = few(digits)
     for mechanism in ("duplicate", "learned"):
-        network, learning = described(mechanism=mechanism, rule="temporal")
-        plain = train(network, learning, data, diagnostics=False)
-        watched = train(network, learning, data, diagnostics=True, report=lambda done, total, row: None)
+        what = described(mechanism=mechanism, rule="temporal")
+        plain = train(what, data, diagnostics=False)
+        watched = train(what, data, diagnostics=True, report=lambda done, total, row: None)
         assert bits(plain.params) == bits(watched.params)
 
 
 def test_precision_is_that_of_the_engine(digits):
     for engine, dtype in (("equilibrium", np.float32), ("stepped", np.float64)):
-        network, learning = described(engine=engine, epochs=1)
-        run = train(network, learning, few(digits), diagnostics=False)
+        what = described(engine=engine, epochs=1)
+        run = train(what, few(digits), diagnostics=False)
         assert {a.dtype for a in run.params.named().values()} == {np.dtype(dtype)}
 
 
@@ -129,9 +177,9 @@ def test_a_batch_is_not_overwritten_while_it_is_used(digits):
 
 
 def test_history_has_a_row_per_epoch_and_one_before(digits):
-    network, learning = described(epochs=3)
+    what = described(epochs=3)
     calls: list[tuple[int, int, Any]] = []
-    run = train(network, learning, few(digits), report=lambda *args: calls.append(args))
+    run = train(what, few(digits), report=lambda *args: calls.append(args))
     assert [row["epoch"] for row in run.history] == [0, 1, 2, 3]
     assert {len(row["cosines"]) for row in run.history} == {2}
     assert {len(row["residuals"]) for row in run.history} == {1}
@@ -142,9 +190,9 @@ def test_history_has_a_row_per_epoch_and_one_before(digits):
 
 
 def test_the_result_has_the_lowest_cosine_of_each_layer_beside_the_last(digits):
-    network, learning = described(epochs=4)
+    what = described(epochs=4)
     data = few(digits)
-    run = train(network, learning, data)
+    run = train(what, data)
     found = run.result(data)
     cosines = np.array([row["cosines"] for row in run.history])
     assert found["cosines"] == list(cosines[-1])
@@ -153,25 +201,24 @@ def test_the_result_has_the_lowest_cosine_of_each_layer_beside_the_last(digits):
         history=[*run.history[:-1], run.history[-1] | {"cosines": [0.5, -0.25]}, run.history[0]]
     )
     assert swapped.result(data)["lowest_cosines"] == [0.5, -0.25]
-    blind = train(network, learning, data, diagnostics=False)
+    blind = train(what, data, diagnostics=False)
     assert blind.result(data)["lowest_cosines"] == []
 
 
 def test_no_epochs_is_the_initial_network(digits):
-    network, learning = described(epochs=0)
-    run = train(network, learning, few(digits))
-    assert bits(run.params) == bits(initial_parameters(network, learning.seed))
+    what = described(epochs=0)
+    run = train(what, few(digits))
+    assert bits(run.params) == bits(what.start)
     assert len(run.history) == 1
 
 
 def test_accuracy_is_the_share_of_right_answers(digits):
-    network, learning = described()
-    params = initial_parameters(network, 0)
-    data = few(digits)
+    what = described()
+    params, data = what.start, few(digits)
     out = np.maximum(data.x_test @ params.weights[0].T, 0) @ params.weights[1].T
-    found = accuracy(network, learning, params, data.x_test, data.y_test)
+    found = accuracy(what.method.graph(what.network), params, data.x_test, data.y_test)
     assert found == pytest.approx((out.argmax(axis=1) == data.y_test).mean())
-    assert measure(network, learning, params, data, diagnostics=False) == {"accuracy": found}
+    assert FloatLearner(*what, data, diagnostics=False).measure(0) == {"accuracy": found}
 
 
 # ---- what is refused
@@ -179,7 +226,7 @@ def test_accuracy_is_the_share_of_right_answers(digits):
 
 def test_a_network_that_does_not_fit_the_data_is_refused_with_both_numbers(digits):
     with pytest.raises(SpecError) as caught:
-        train(Network(layers=(63, 5, 9)), Learning(), digits)
+        train_model(Network(layers=(63, 5, 9)), digits)
     message = str(caught.value)
     for part in ("layers[0] is 63", "64 inputs", "layers[-1] is 9", "10 classes"):
         assert part in message
@@ -188,19 +235,17 @@ def test_a_network_that_does_not_fit_the_data_is_refused_with_both_numbers(digit
 
 
 def test_prediction_with_online_ghosts_is_refused_before_anything_starts(digits, tmp_path):
-    network, learning = described(mechanism="online", rule="prediction")
+    what = described(mechanism="online", rule="prediction")
     with pytest.raises(SpecError, match="replicates"):
-        train(network, learning, digits, out=tmp_path / "run")
+        train_model(what.network, digits, method=what.method, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "online", "learned"])
 def test_divergence_is_an_error_that_names_the_layer(digits, mechanism):
-    network, learning = described(
-        mechanism=mechanism, rule="temporal", loss="squared_error", eta=1e6, epochs=3, lam=0.01
-    )
+    what = described(mechanism=mechanism, rule="temporal", loss="squared_error", eta=1e6, epochs=3, lam=0.01)
     with pytest.raises(DivergedError) as caught:
-        train(network, learning, few(digits), diagnostics=False)
+        train(what, few(digits), diagnostics=False)
     message = str(caught.value)
     assert "\n" not in message
     assert re.search(r"(weights|biases)\.[12]", message)
@@ -212,21 +257,21 @@ def test_divergence_is_an_error_that_names_the_layer(digits, mechanism):
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_diverged_ghost_plasticity_is_an_error_that_names_the_ghosts(digits, epochs):
     """Also where pre-training is all there is."""
-    network, learning = described(
-        mechanism="learned", rule="temporal", ghosts=Plasticity(mu=1e4, pretrain_batches=60), epochs=epochs
+    what = described(
+        mechanism="learned", rule="temporal", plasticity=GhostSteps(mu=1e4, pretrain_batches=60), epochs=epochs
     )
     with pytest.raises(DivergedError, match="ghost_weights"):
-        train(network, learning, few(digits), diagnostics=False)
+        train(what, few(digits), diagnostics=False)
 
 
 # ---- learned ghosts, frozen layers
 
 
 def test_the_gate_holds_the_network_still_while_ghosts_learn(digits):
-    network, learning = described(mechanism="learned", rule="temporal")
-    learning = learning.model_copy(update={"ghosts": Plasticity(gate=1e-3, pretrain_batches=0)})
-    start = bits(initial_parameters(network, learning.seed))
-    run = train(network, learning, few(digits))
+    what = described(mechanism="learned", rule="temporal")
+    what = what.by(plasticity={"gate": 1e-3, "pretrain_batches": 0})
+    start = bits(what.start)
+    run = train(what, few(digits))
     for name, array in bits(run.params).items():
         assert (array == start[name]) == (not name.startswith("ghost_")), name
     assert [row["waited"] for row in run.history] == [0, 5, 5]
@@ -234,12 +279,11 @@ def test_the_gate_holds_the_network_still_while_ghosts_learn(digits):
 
 
 def test_pretraining_lowers_the_residual_and_leaves_the_network_alone(digits):
-    network, learning = described((64, 20, 20, 10), mechanism="learned", rule="temporal", epochs=0)
+    what = described((64, 20, 20, 10), mechanism="learned", rule="temporal", epochs=0)
     found = []
     for batches in (0, 100, 400):
-        ghosts = Plasticity(pretrain_batches=batches)
-        run = train(network, learning.model_copy(update={"ghosts": ghosts}), few(digits, 500))
-        start = initial_parameters(network, learning.seed)
+        run = train(what.by(plasticity={"pretrain_batches": batches}), few(digits, 500))
+        start = what.start
         for a, b in zip(
             (*run.params.weights, *run.params.biases), (*start.weights, *start.biases), strict=True
         ):
@@ -251,32 +295,34 @@ def test_pretraining_lowers_the_residual_and_leaves_the_network_alone(digits):
 
 
 def test_an_open_gate_lets_the_network_learn_and_counts_no_wait(digits):
-    network, learning = described(mechanism="learned", rule="temporal")
-    run = train(network, learning, few(digits))
+    what = described(mechanism="learned", rule="temporal")
+    run = train(what, few(digits))
     assert [row["waited"] for row in run.history] == [0, 0, 0]
-    assert bits(run.params)["weights.1"] != bits(initial_parameters(network, 0))["weights.1"]
+    assert bits(run.params)["weights.1"] != bits(what.start)["weights.1"]
 
 
 def test_frozen_hidden_layers_stay_to_the_bit(digits):
-    network, learning = described((64, 20, 15, 10), method="frozen")
-    start, run = bits(initial_parameters(network, 0)), train(network, learning, few(digits))
+    what = described((64, 20, 15, 10), method="frozen")
+    start, run = bits(what.start), train(what, few(digits))
     for name, array in bits(run.params).items():
         assert (array == start[name]) == (not name.endswith("3")), name
 
 
 def test_a_rule_of_your_own_trains(digits):
-    network, learning = described()
-    own = TEMPORAL._replace(name="own")
-    run = train(network, learning, few(digits), rule=own, diagnostics=False)
-    named = train(network, learning.model_copy(update={"rule": "temporal"}), few(digits), diagnostics=False)
+    what = described()
+    own = what._replace(method=what.method.model_copy(update={"rule": TEMPORAL._replace(name="own")}))
+    run = train(own, few(digits), diagnostics=False)
+    named = train(what.by(rule="temporal"), few(digits), diagnostics=False)
     assert bits(run.params) == bits(named.params)
 
 
-def test_the_ghosts_of_a_method_start_anew_with_every_run(digits):
-    network, learning = described(mechanism="learned", rule="temporal")
-    method = Ghost(network, learning)
-    assert method.ghosts is not None
-    assert (method.ghosts.waited, method.ghosts.ready) == (0, False)
+@pytest.mark.parametrize("name", ["backprop", "frozen"])
+def test_without_ghosts_nothing_of_them_is_there_or_measured(digits, name):
+    run = train(described(method=name), few(digits))
+    assert {key.partition(".")[0] for key in run.params.named()} == {"weights", "biases"}
+    for row in run.history:
+        assert not {"residuals", "loop_gain"} & row.keys()
+        assert row["cosines"][-1] == pytest.approx(1.0)
 
 
 def test_a_fingerprint_tells_data_sets_apart(digits):
@@ -298,16 +344,17 @@ def last(run: Trained) -> dict[str, Any]:
 
 def test_digits_are_learned_by_hidden_layers_that_follow_the_gradient(digits):
     """At least 95 %, with useful hidden layers: cosine above 0.9, and better than frozen ones."""
-    network = Network(layers=(64, 128, 10))
-    learning = Learning(epochs=10, batch_size=32, eta=0.05, seed=0)
-    ghost = last(train(network, learning, digits))
+    what = Described(
+        Network(layers=(64, 128, 10)), Ghost(), Learning(epochs=10, batch_size=32, eta=0.05, seed=0)
+    )
+    ghost = last(train(what, digits))
     assert ghost["accuracy"] >= 0.95
     assert min(ghost["cosines"]) > 0.9
     assert max(ghost["residuals"]) < 1e-5
-    frozen = last(train(network, learning.model_copy(update={"method": "frozen"}), digits))
+    frozen = last(train(what._replace(method=method_of("frozen")), digits))
     assert ghost["accuracy"] > frozen["accuracy"]
     assert frozen["cosines"][0] == 0
-    backprop = last(train(network, learning.model_copy(update={"method": "backprop"}), digits))
+    backprop = last(train(what._replace(method=method_of("backprop")), digits))
     # 360 test samples: two standard errors at 97 % are 1.8 %
     assert abs(ghost["accuracy"] - backprop["accuracy"]) < 0.018
 
@@ -316,18 +363,17 @@ def test_digits_are_learned_by_hidden_layers_that_follow_the_gradient(digits):
     ("mechanism", "rule", "lam"), [("duplicate", "temporal", 0.03), ("online", "temporal", 0.01)]
 )
 def test_other_mechanisms_learn_digits_too(digits, mechanism, rule, lam):
-    network = Network(layers=(64, 60, 40, 10), mechanism=mechanism, lam=lam)
-    found = last(train(network, Learning(rule=rule, epochs=6, batch_size=32, eta=0.05), digits))
+    method = Ghost(mechanism=mechanism, rule=rule, lam=lam)
+    learning = Learning(epochs=6, batch_size=32, eta=0.05)
+    found = last(train(Described(Network(layers=(64, 60, 40, 10)), method, learning), digits))
     assert found["accuracy"] > 0.93
     assert min(found["cosines"]) > 0.9
 
 
 def test_learned_ghosts_learn_digits(digits):
-    network = Network(layers=(64, 60, 10), mechanism="learned", lam=0.01)
-    learning = Learning(
-        rule="temporal", epochs=6, batch_size=32, eta=0.05, ghosts=Plasticity(pretrain_batches=300)
-    )
-    found = last(train(network, learning, digits))
+    method = Ghost(mechanism="learned", rule="temporal", lam=0.01, plasticity=GhostSteps(pretrain_batches=300))
+    what = Described(Network(layers=(64, 60, 10)), method, Learning(epochs=6, batch_size=32, eta=0.05))
+    found = last(train(what, digits))
     assert found["accuracy"] > 0.93
     assert min(found["cosines"]) > 0.9
     assert found["waited"] == 0
@@ -335,17 +381,17 @@ def test_learned_ghosts_learn_digits(digits):
 
 def test_random_feedback_learns_digits_and_aligns(digits):
     """Feedback alignment (Lillicrap et al. 2016): the weights come to agree with fixed random feedback."""
-    network = Network(layers=(64, 60, 10), feedback="random")
-    run = train(network, Learning(epochs=8, batch_size=32, eta=0.05), digits)
+    learning = Learning(epochs=8, batch_size=32, eta=0.05)
+    run = train(Described(Network(layers=(64, 60, 10)), Ghost(feedback="random"), learning), digits)
     assert last(run)["accuracy"] > 0.93
     assert last(run)["cosines"][0] > 0.2 > abs(run.history[0]["cosines"][0])
 
 
 @pytest.mark.parametrize("mechanism", ["duplicate", "online", "learned"])
 def test_the_stepped_engine_learns_digits_above_chance_in_one_epoch(digits, mechanism):
-    network, learning = described(
+    what = described(
         mechanism=mechanism, rule="temporal", engine="stepped", epochs=1, batch_size=32, eta=0.05, lam=0.03
     )
-    found = last(train(network, learning, digits))
+    found = last(train(what, digits))
     assert found["accuracy"] > 0.5
     assert min(found["cosines"]) > 0.5
