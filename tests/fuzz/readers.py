@@ -24,7 +24,7 @@ from lavaghost.datasets import load
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.methods.optimiser import Momentum
 from lavaghost.run.spec import read_spec
-from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from lavaghost.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from tests.fuzz.bundles import forged_lines
 from tests.fuzz.forge import INTEGERS
 from tests.fuzz.mutate import OURS, damaged

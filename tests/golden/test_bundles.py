@@ -18,8 +18,8 @@ import scipy
 
 from lavaghost.base.errors import LavaGhostError
 from lavaghost.datasets import Dataset, scaled_to
-from lavaghost.evaluate.evaluation import evaluate
-from lavaghost.evaluate.quantise import quantize
+from lavaghost.evaluation.in_engines import evaluate
+from lavaghost.evaluation.quantise import quantize
 from lavaghost.exporters import base
 from lavaghost.exporters.onnx.run_onnx import run as run_onnx
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx

@@ -18,8 +18,8 @@ from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec, merged
-from lavaghost.train.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
-from lavaghost.train.float_learner import FloatLearner
+from lavaghost.training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from lavaghost.training.float_learner import FloatLearner
 
 HISTORY = [{"epoch": 0, "accuracy": 0.1}, {"epoch": 1, "accuracy": 1 / 3, "cosines": [0.5, 1e-300]}]
 

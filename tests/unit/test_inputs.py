@@ -16,14 +16,14 @@ from lavaghost.cli.console import emit_with_classes
 from lavaghost.datasets import Dataset, Range, for_training, load, range_of, unsigned, warn_of
 from lavaghost.datasets.channels import split
 from lavaghost.dynamics import initial_parameters
-from lavaghost.evaluate.evaluation import class_figures
+from lavaghost.evaluation.in_engines import class_figures
 from lavaghost.methods.learning import Learning
 from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.settings import default_formats
-from lavaghost.train.integer_learner import formats_for
+from lavaghost.training.integer_learner import formats_for
 from tests.networks import ghost_graph, parts
 
 TRAIN = ["--layers", "16", "--epochs", "3", "--no-diagnostics"]

@@ -19,8 +19,8 @@ from lavaghost.net.network import Physics
 from lavaghost.online.integers.settings import IntegerLearning
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec, merged
-from lavaghost.train.checkpoint import FILE_NAME, load_checkpoint
-from lavaghost.train.loop import OnRow, Trained, run
+from lavaghost.training.checkpoint import FILE_NAME, load_checkpoint
+from lavaghost.training.loop import OnRow, Trained, run
 from tests.strategies import fast
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ from lavaghost.net.network import Network, Physics
 from lavaghost.net.parameters import Parameters
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec
-from lavaghost.train.checkpoint import FILE_NAME
-from lavaghost.train.loop import OnRow, Trained, run
+from lavaghost.training.checkpoint import FILE_NAME
+from lavaghost.training.loop import OnRow, Trained, run
 from tests.networks import ghost_graph
 from tests.unit.test_resume import RUNS, changed
 

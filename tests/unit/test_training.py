@@ -11,19 +11,19 @@ from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.methods.base import Method
+from lavaghost.methods.by_name import method_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.rules import TEMPORAL
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import method_of
 from lavaghost.model.inputs import check_data
 from lavaghost.net.network import Network
 from lavaghost.run.train import train as train_model
-from lavaghost.train.checkpoint import fingerprint
-from lavaghost.train.float_learner import FloatLearner, accuracy
-from lavaghost.train.loop import OnRow, Trained
-from lavaghost.train.loop import run as run_loop
-from lavaghost.train.order import shuffled
+from lavaghost.training.checkpoint import fingerprint
+from lavaghost.training.float_learner import FloatLearner, accuracy
+from lavaghost.training.loop import OnRow, Trained
+from lavaghost.training.loop import run as run_loop
+from lavaghost.training.order import shuffled
 from tests.strategies import fast
 
 KINDS: list[dict[str, Any]] = [
