@@ -19,7 +19,7 @@ import scipy
 from lavaghost.base.errors import LavaGhostError
 from lavaghost.datasets import Dataset, scaled_to
 from lavaghost.evaluation.in_engines import evaluate
-from lavaghost.evaluation.quantise import quantize
+from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.exporters import base
 from lavaghost.exporters.onnx.run_onnx import run as run_onnx
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
@@ -102,7 +102,7 @@ def made_again(name: str, digits: Dataset) -> Model:
     """The two that were not trained, made again from what they were made of."""
     if name == "imported":
         return import_onnx(HERE.parent / "onnx" / "torch_relu_script.onnx")
-    return quantize(opened("duplicate_tied"), digits).model
+    return quantise_model(opened("duplicate_tied"), digits).model
 
 
 def weights(trained: Model) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from lavaghost.datasets import load
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.model.model import Model
-from lavaghost.run.config import read_config
+from lavaghost.run.spec import read_spec
 
 READERS = {
-    "run.yaml": (lambda path: read_config(path, {}), SpecError),
+    "run.yaml": (lambda path: read_spec(path), SpecError),
     "chip.yaml": (load_chip, SpecError),
     "data.npz": (lambda path: load(str(path)), DataError),
     "model.yaml": (Model.load, ModelFileError),
@@ -62,12 +62,12 @@ def test_what_is_no_regular_file_is_refused_at_once(no_file, name):
 
 
 def test_a_checkpoint_and_weights_that_are_pipes_are_refused(tmp_path, digits):
-    from lavaghost.net.spec import Learning, Network
-    from lavaghost.training.loop import train
+    from lavaghost.net.network import Network
+    from lavaghost.run.train import train
 
     os.mkfifo(tmp_path / "checkpoint.safetensors")
     with pytest.raises(ModelFileError, match="regular"):
-        train(Network(layers=(64, 8, 10)), Learning(epochs=0), digits, out=tmp_path, resume=True)
+        train(Network(layers=(64, 8, 10)), digits, epochs=0, out=tmp_path, resume=True)
 
 
 def test_limits_are_those_of_the_bytes(tmp_path):
@@ -121,7 +121,7 @@ def test_a_configuration_is_read_strictly(tmp_path, text, why):
     path = tmp_path / "run.yaml"
     path.write_bytes(text)
     with pytest.raises(SpecError, match=why) as caught:
-        read_config(path, {})
+        read_spec(path)
     assert str(path) in str(caught.value)
 
 
