@@ -19,7 +19,7 @@ from lavaghost.online.integers.compiled_network import initial_integers
 from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
 from tests.networks import parts
 
-SETTINGS = settings(max_examples=100, deadline=None)
+SETTINGS = settings(max_examples=75, deadline=None)
 
 
 def trained_network(dataset: str = "digits", labels=(0, "one", 2), record=None) -> Model:
