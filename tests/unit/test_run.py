@@ -202,12 +202,15 @@ def test_integers_out_of_their_bits_are_refused(tmp_path: Path, integer_run: Res
     path = integer_run.model.save(tmp_path)
     text = path.read_text().rpartition("#")[0]
     for change, said in (
-        (("weight_range: 8", "weight_range: 4"), "is outside"),
-        (("weight_bits: 8", "weight_bits: 80"), "weight_bits"),
-        (("widths: {", "widths: {typo: 1, "), "typo"),
+        ({"weight_range: 8": "weight_range: 4", "weight_bits: 8": "weight_bits: 4"}, "is outside -16..15"),
+        ({"weight_bits: 8": "weight_bits: 80"}, "weight_bits"),
+        ({"widths: {": "widths: {typo: 1, "}, "typo"),
     ):
-        assert change[0] in text
-        path.write_text(text.replace(*change))
+        changed = text
+        for old, new in change.items():
+            assert old in changed
+            changed = changed.replace(old, new)
+        path.write_text(changed)
         with pytest.raises(ModelFileError, match=said) as caught:
             Model.load(path)
         assert "\n" not in str(caught.value)
