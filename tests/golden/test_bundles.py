@@ -21,7 +21,7 @@ from lavaghost.datasets import Dataset, scaled_to
 from lavaghost.evaluation.in_engines import evaluate
 from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.exporters import base
-from lavaghost.exporters.onnx.run_onnx import run as run_onnx
+from lavaghost.exporters.onnx.run_onnx import run_onnx
 from lavaghost.exporters.onnx_import.from_onnx import import_onnx
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.mapper import map_network

@@ -19,7 +19,7 @@ from lavaghost.model.model import Model
 from lavaghost.run.spec import read_spec
 
 READERS = {
-    "run.yaml": (lambda path: read_spec(path), SpecError),
+    "run.yaml": (read_spec, SpecError),
     "chip.yaml": (load_chip, SpecError),
     "data.npz": (lambda path: load(str(path)), DataError),
     "model.yaml": (Model.load, ModelFileError),
