@@ -10,11 +10,11 @@ import yaml
 
 from lavaghost.base.errors import DataError, MissingError, ModelFileError, SpecError
 from lavaghost.datasets import Dataset
-from lavaghost.methods.backprop import Backprop, Work
-from lavaghost.methods.base import Batch, Changes, State
+from lavaghost.methods.backprop import Backprop, ForwardWork
+from lavaghost.methods.base import Batch, Changes, OwnState
+from lavaghost.methods.by_name import METHODS
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.registry import METHODS
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network, Physics
@@ -34,14 +34,16 @@ class Counted(Backprop):
     def shapes(self, graph: Graph) -> dict[str, tuple[int, ...]]:
         return {"seen": (graph.layers[-1],)}
 
-    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> State:
+    def init(self, graph: Graph, params: Parameters, rng: np.random.Generator) -> OwnState:
         return {"seen": np.full(graph.layers[-1], self.first, np.float64)}
 
-    def update(self, work: Work, params: Parameters, state: State, batch: Batch) -> tuple[Changes, State]:
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
         changes, _ = super().update(work, params, state, batch)
         return changes, {"seen": state["seen"] + batch.target.sum(axis=0)}
 
-    def figures(self, work: Work, params: Parameters, state: State, batch: Batch) -> dict[str, Any]:
+    def figures(self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         return {"seen": float(state["seen"].sum())}
 
 
@@ -305,7 +307,7 @@ def test_another_method_brings_its_own_settings() -> None:
             r"method\.lamb: unknown key; known keys are beta, feedback, free_sweeps, lam",
         ),
         ({"method": {"name": "backprop", "lam": 1}}, r"method\.lam: unknown key; known keys are none"),
-        ({"method": {"rule": "guess"}}, r"method\.rule: a rule is one of .*temporal.*prediction"),
+        ({"method": {"rule": "guess"}}, r"method\.rule: use one of .*temporal.*prediction"),
         ({"method": 3}, "method is 3; give a name, or a name and settings"),
         ({"network": {"kinds": ["magic"]}}, "no kind of projection 'magic'; there are dense"),
         (
