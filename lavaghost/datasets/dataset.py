@@ -26,6 +26,8 @@ class Dataset:
 
     The raw bytes are not kept: the float32 arrays are the only copy, and they are read-only views
     of the arrays given. Raises `DataError` with all faults if a value breaks these promises.
+
+    Example: `load_data("digits").x_train.shape`.
     """
 
     name: str

@@ -25,6 +25,8 @@ class Backprop(Method):
     """The exact gradient by the chain rule: the control that ghost learning is measured against.
 
     delta_L = y - p(r_L),   delta_k = rho'(u_k) (W_{k+1}^T delta_{k+1}),   dW_k = delta_k r_{k-1}^T
+
+    Example: `train(network, digits, method=Backprop())`.
     """
 
     name: ClassVar[str] = "backprop"
@@ -57,7 +59,10 @@ class Backprop(Method):
 
 
 class Frozen(Backprop):
-    """The output layer learns by its gradient, hidden layers stay random: what a useless hidden layer gives."""
+    """The output layer learns by its gradient, hidden layers stay random: what a useless hidden layer gives.
+
+    Example: `train(network, digits, method=Frozen())`.
+    """
 
     name: ClassVar[str] = "frozen"
 

@@ -117,7 +117,10 @@ Reference = Callable[[Graph, Parameters, Array, Array], list[Array]]
 
 
 class Method(Spec):
-    """A method with no needs and no state; see the module. Its fields are its settings, `name` what it is called."""
+    """A method with no needs and no state; see the module. Its fields are its settings, `name` what it is called.
+
+    Example: `class Mine(Method): name: ClassVar[str] = "mine"`.
+    """
 
     name: ClassVar[str] = ""
     reference: ClassVar[Reference | None] = None

@@ -9,7 +9,10 @@ from lavaghost.base.spec import NotNegative, Positive, Spec
 
 
 class Learning(Spec):
-    """Training in floating point. `eta` means what a backprop learning rate means, for every method and rule."""
+    """Training in floating point. `eta` means what a backprop learning rate means, for every method and rule.
+
+    Example: `RunSpec(learning=Learning(epochs=15, eta=0.05))`.
+    """
 
     arithmetic: Literal["float"] = "float"
     engine: Engine = "equilibrium"

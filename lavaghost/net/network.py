@@ -16,7 +16,10 @@ KindNames = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], BeforeV
 
 
 class Schedule(Spec):
-    """Time, in steps of the stepped and Lava engines. A trial is a free and then a nudged phase."""
+    """Time, in steps of the stepped and Lava engines. A trial is a free and then a nudged phase.
+
+    Example: `Ghost(schedule=Schedule(tau_steps=1.0, t_free_steps=8, t_nudge_steps=4))`.
+    """
 
     tau_steps: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     """Membrane time constant of neurons; 1 relaxes in one Euler step."""

@@ -34,6 +34,8 @@ class LoihiWidths:
     trace_bits        learning traces: x1 in 0..2^bits - 1, y in -2^bits..2^bits - 1
     accumulator_bits  magnitude of a weight while it is updated
     dendrite_bits     what adds up synaptic input; an int32 in Lava, which would wrap silently
+
+    Example: `LoihiWidths(weight_bits=6).weight_limits`.
     """
 
     state_bits: int = 24

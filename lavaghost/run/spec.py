@@ -46,6 +46,8 @@ class RunSpec(Spec):
     start      folder or `model.yaml` of the network that training goes on from
     hardware   a chip whose bit widths integers have; Lava's model of Loihi 1 where none is named
     state_fraction   fractional bits of a state in integers; those that the graph learns well with unless named
+
+    Example: `run_spec(RunSpec(hidden=(64, 32), method="backprop")).figures[-1]`.
     """
 
     dataset: str = "digits"

@@ -38,6 +38,8 @@ class Result:
     figures  a row for each epoch, row 0 before training: `accuracy`, `cosines`, `residuals`, `norms`..
     seconds  wall-clock time of this process
     path     where it was saved, if it was
+
+    Example: `train(network, digits).save("out/mine")`.
     """
 
     spec: RunSpec

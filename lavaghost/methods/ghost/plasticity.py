@@ -24,7 +24,10 @@ from lavaghost.numbers.arithmetic import Array
 
 
 class GhostSteps(Spec):
-    """Plasticity of `learned` ghosts: long term, target-free phase only (docs/theory.md)."""
+    """Plasticity of `learned` ghosts: long term, target-free phase only (docs/theory.md).
+
+    Example: `Ghost(mechanism="learned", plasticity=GhostSteps(mu=0.3))`.
+    """
 
     mu: Positive = 0.5
     """Step of the ghosts' incoming weights, normalised by `mean |r|^2 + 1`; above 2 it diverges."""

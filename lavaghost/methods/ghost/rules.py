@@ -22,6 +22,8 @@ class Rule(NamedTuple):
     """A local rule: `post(local)` gives the postsynaptic factor of one layer, `(batch, n_k)`.
 
     It sees only what the neurons of that layer have seen, so it runs wherever they do.
+
+    Example: `Ghost(rule=Rule("sign", lambda local: np.sign(local.change)))`.
     """
 
     name: str

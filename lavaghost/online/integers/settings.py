@@ -31,6 +31,8 @@ class IntegerLearning(Spec):
     mantissa, exponent   of the rule's literal m 2^e
     mu_exponent, mu_inhibition_exponent   steps of learned ghosts, not normalised
     pretrain_samples  samples on which only learned ghosts learn, before anything else does
+
+    Example: `RunSpec(learning=IntegerLearning(epochs=20, eta_exponent=-6))`.
     """
 
     arithmetic: Literal["loihi"] = "loihi"
