@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lavaghost.net.network import Schedule as Schedule
     from lavaghost.numbers.widths import LoihiWidths as LoihiWidths
     from lavaghost.online.integers.settings import IntegerLearning as IntegerLearning
+    from lavaghost.run.spec import Lava as Lava
     from lavaghost.run.spec import RunSpec as RunSpec
     from lavaghost.run.train import Result as Result
     from lavaghost.verbs import (
@@ -73,6 +74,7 @@ _WHERE = {
     "Model": "model.model",
     "Network": "net.network",
     "Schedule": "net.network",
+    "Lava": "run.spec",
     "LoihiWidths": "numbers.widths",
     "IntegerLearning": "online.integers.settings",
     "RunSpec": "run.spec",
@@ -89,7 +91,36 @@ _WHERE = {
 }
 """Each public name, and the module that has it."""
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604 - all of them are texts
+__all__ = [
+    "Backprop",
+    "Dataset",
+    "ExportReport",
+    "Frozen",
+    "Ghost",
+    "GhostSteps",
+    "IntegerLearning",
+    "Lava",
+    "LavaGhostError",
+    "Learning",
+    "LoihiWidths",
+    "Method",
+    "Model",
+    "Network",
+    "Result",
+    "Rule",
+    "RunSpec",
+    "Schedule",
+    "__version__",
+    "evaluate",
+    "export",
+    "import_network",
+    "load",
+    "load_data",
+    "map",
+    "quantize",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from lavaghost.base.errors import ExportError, join_faults
 from lavaghost.base.spec import Spec
-from lavaghost.exporters.calibration import calibrations
+from lavaghost.engines.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -84,7 +84,7 @@ def ranges(net: Chain, x: Array, options: QuantizeOptions) -> tuple[dict[str, An
     """The settings of the input and of the weights, and the largest rates of hidden layers, from `x (samples, n_0)`."""
     factor, zero = input_range(np.asarray(x, np.float64) / net.scale)
     settings = {"weight_bits": options.weight_bits, "input_factor": factor, "input_zero": zero}
-    hidden = islice(calibrations(net, x), len(net.layers) - 1)
+    hidden = islice(calibrations(net.layers, net.r_max, x), len(net.layers) - 1)
     return settings, [layer.active_percentile(options.percentile) for layer in hidden]
 
 

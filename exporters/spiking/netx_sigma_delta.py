@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lavaghost.base.errors import ExportError
+from lavaghost.engines.calibration import calibrations
 from lavaghost.engines.sigma_delta import HEADROOM, STATE_BITS, SigmaDelta
-from lavaghost.exporters.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -37,7 +37,9 @@ def delta_scales(net: Chain, x: Array, levels: tuple[float, int], weight: int) -
     message = levels[0] / 2**SHIFT
     units: list[float] = []
     always_on = 0
-    for k, ((w, b), found) in enumerate(zip(net.layers, calibrations(net, x), strict=True), start=1):
+    for k, ((w, b), found) in enumerate(
+        zip(net.layers, calibrations(net.layers, net.r_max, x), strict=True), start=1
+    ):
         last = k == len(net.layers)
         state = max(float(np.abs(found.sums).max()), float(np.abs(found.drives).max()))
         needed = [

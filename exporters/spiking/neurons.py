@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lavaghost.exporters.calibration import calibrations
+from lavaghost.engines.calibration import calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -110,7 +110,9 @@ def spike_scales(
     arriving = scale * top if code == "spikes" else scale
     units: list[float] = []
     thresholds: list[int] = []
-    for k, ((w, b), found) in enumerate(zip(net.layers, calibrations(net, x), strict=True), start=1):
+    for k, ((w, b), found) in enumerate(
+        zip(net.layers, calibrations(net.layers, net.r_max, x), strict=True), start=1
+    ):
         weights, biases = w.astype(np.float64), b.astype(np.float64)
         largest = np.abs(weights) * arriving
         # the sum of all magnitudes is what no order of adding exceeds; spikes may all come at once, samples may not

@@ -18,6 +18,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
+from lavaghost.engines.calibration import calibrations
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
 
@@ -67,16 +68,16 @@ def sigma_delta_of(graph: Graph, params: Parameters, x_train: Array, input_scale
         )
     scale = _input_scale(x_train, input_scale)
     weights, biases, shifts, scales = [], [], [], [scale]
-    rate = np.asarray(x_train, dtype=np.float64)
     matrices = [products.matrix(w) for products, w in zip(graph.up, params.weights, strict=True)]
-    for k, (w, b) in enumerate(zip(matrices, params.biases, strict=True), start=1):
+    layers = list(zip(matrices, params.biases, strict=True))
+    found = calibrations(layers, graph.r_max, x_train)
+    for k, ((w, b), seen) in enumerate(zip(layers, found, strict=True), start=1):
         largest = float(np.abs(w).max())
         exponent = math.floor(math.log2(LARGEST_WEIGHT / largest)) if largest > 0 else 0
         # even, because Lava drops the lowest bit of weights of both signs
         weights.append(2 * np.rint(w.astype(np.float64) * 2.0 ** (exponent - 1)).astype(np.int32))
         scale *= 2.0**-exponent
-        drive = rate @ w.T.astype(np.float64)
-        state = HEADROOM * float(np.abs(drive).max()) / scale / 2 ** (STATE_BITS - 1)
+        state = HEADROOM * float(np.abs(seen.sums).max()) / scale / 2 ** (STATE_BITS - 1)
         last = k == graph.depth
         bias = 0.0 if last else float(np.abs(b).max()) / scale / (2 ** (BIAS_BITS - 1) - 1)
         shift = max(0, math.ceil(math.log2(max(state, bias, 1e-9))))
@@ -84,7 +85,6 @@ def sigma_delta_of(graph: Graph, params: Parameters, x_train: Array, input_scale
         biases.append(np.rint(b.astype(np.float64) / scale).astype(np.int32))
         shifts.append(shift)
         scales.append(scale)
-        rate = np.maximum(drive + b, 0.0)
     return SigmaDelta(tuple(weights), tuple(biases), tuple(shifts), tuple(scales))
 
 

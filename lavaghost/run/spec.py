@@ -33,6 +33,8 @@ class Lava(Spec):
     processes  one fused process, or a process for each population and connection
     limit      training samples of an epoch; all unless given
     record     layers, from 1, whose rates, residuals and weights are recorded
+
+    Example: `train(network, digits, engine="lava", lava=Lava(limit=200, record=(1,)))`.
     """
 
     processes: LavaModel = "fused"

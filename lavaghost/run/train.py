@@ -22,7 +22,7 @@ from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.run.job import Job, Watch, prepared
 from lavaghost.run.plots import layer_record, learning_curves
-from lavaghost.run.spec import RunSpec, resolved
+from lavaghost.run.spec import Lava, RunSpec, resolved
 from lavaghost.training.loop import ROWS, OnRow, Trained
 from lavaghost.training.loop import run as run_loop
 
@@ -147,7 +147,7 @@ def train(
     report: OnRow = lambda done, total, row: None,
     hardware: str | None = None,
     state_fraction: int | None = None,
-    lava: Mapping[str, Any] | None = None,
+    lava: Lava | Mapping[str, Any] | None = None,
     **learning: Any,
 ) -> Result:
     """Train `network` on `data` with `method`; `learning` are fields of `Learning`, or of `IntegerLearning` with
@@ -170,7 +170,7 @@ def train(
                 "network": Physics(**physics),
                 "method": method if method is not None else Ghost(),
                 "learning": learning,
-                "lava": dict(lava or {}),
+                "lava": lava if isinstance(lava, Lava) else dict(lava or {}),
                 "hardware": hardware,
                 "state_fraction": state_fraction,
             }

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavaghost.exporters.calibration import Calibration, calibrations
+from lavaghost.engines.calibration import Calibration, calibrations
 from lavaghost.exporters.chain import Chain, chain, chaining
 from tests.unit.onnx_networks import samples, trained_network
 
@@ -20,7 +20,7 @@ def net_of(**physics: Any) -> tuple[Chain, np.ndarray]:
 @pytest.mark.parametrize("physics", [{}, {"saturation": 0.3}, {"activation": "hard_sigmoid"}])
 def test_every_layer_is_that_of_the_pass_in_double_precision(physics):
     net, x = net_of(**physics)
-    found = list(calibrations(net, x))
+    found = list(calibrations(net.layers, net.r_max, x))
     assert len(found) == 3
     for i, sample in enumerate(x[:5]):
         rate = sample.astype(np.float64)
@@ -36,7 +36,7 @@ def test_every_layer_is_that_of_the_pass_in_double_precision(physics):
 
 def test_one_layer_is_made_at_a_time():
     net, x = net_of()
-    found = calibrations(net, x)
+    found = calibrations(net.layers, net.r_max, x)
     assert isinstance(found, Iterator)
     first = next(found)
     np.testing.assert_array_equal(next(found).below, first.rates)

@@ -1,17 +1,17 @@
-"""What the layers of a chain do on calibration samples: what every scheme of integers takes its scales from.
+"""What layers do on calibration samples: what every scheme of integers takes its scales from.
 
     s_k = W_k r_{k-1},   u_k = s_k + b_k,   r_k = clip(u_k, 0, r_max)       in double precision, r_0 the samples
 
-The schemes round differently and so stay three: 8-bit rates (`onnx.integers`), spikes (`spiking.neurons`) and changes
-of rates (`spiking.netx_sigma_delta`).
+The schemes round differently, and stay: 8-bit rates (`exporters.onnx.whole_numbers`), spikes
+(`exporters.spiking.neurons`), changes of rates (`exporters.spiking.netx_sigma_delta`, `engines.sigma_delta`). What
+learns on a chip takes its rates from the free phase itself, feedback and all (`evaluation.quantise`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
 
@@ -36,12 +36,12 @@ class Calibration(NamedTuple):
         return float(np.percentile(active, percent)) if active.size else 1.0
 
 
-def calibrations(net: Chain, x: Array) -> Iterator[Calibration]:
-    """Layers 1..L on rates `x (samples, n_0)`, one after the other; only one is held at a time."""
+def calibrations(layers: Iterable[tuple[Array, Array]], r_max: float, x: Array) -> Iterator[Calibration]:
+    """`layers` (W_k, b_k) on rates `x (samples, n_0)`, one after the other; only one is held at a time."""
     below = np.asarray(x, np.float64)
-    for weights, biases in net.layers:
+    for weights, biases in layers:
         sums = below @ weights.T.astype(np.float64)
         drives = sums + biases
-        rates = np.clip(drives, 0.0, net.r_max)
+        rates = np.clip(drives, 0.0, r_max)
         yield Calibration(below, sums, drives, rates)
         below = rates
