@@ -1,7 +1,7 @@
 """What is recorded of single layers during a run on Lava, of a bounded size, and saved as npz."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +94,11 @@ class Recorder:
 
     def save(self, path: Path) -> Path:
         """Write `arrays` to an npz file, atomically."""
-        stream = io.BytesIO()
-        np.savez_compressed(stream, **self.arrays())
-        return write_atomic(path, stream.getvalue())
+        return save_arrays(self.arrays(), path)
+
+
+def save_arrays(arrays: Mapping[str, Array], path: Path) -> Path:
+    """Write arrays by name to an npz file, atomically. Raises `OutputError`."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return write_atomic(path, stream.getvalue())

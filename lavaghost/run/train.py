@@ -1,6 +1,5 @@
 """From a description to a result: the one way in which anything is trained, from the shell, Python or a file."""
 
-import io
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -10,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from lavaghost.base.errors import SpecError
-from lavaghost.base.files import locked, write_atomic
+from lavaghost.base.files import locked
 from lavaghost.datasets import Dataset
 from lavaghost.evaluation.in_engines import class_figures, warn_of_dead
+from lavaghost.lava.record import save_arrays
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.model.inputs import check_data, inputs_record
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
-from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.run.job import Job, Watch, prepared
 from lavaghost.run.plots import layer_record, learning_curves
@@ -101,7 +100,7 @@ def run_job(
         if folder is None:
             return Result(job.spec, model, tuple(trained.history), trained.seconds)
         if arrays := learner.record():
-            write_atomic(folder / "record.npz", _packed(arrays))
+            save_arrays(arrays, folder / "record.npz")
             layer_record(arrays, folder / "record.png")
         found = Result(job.spec, model, tuple(trained.history), trained.seconds)
         return replace(found, path=found.save(folder))
@@ -177,9 +176,3 @@ def train(
         )
         check_data(network, data)
     return run_spec(spec, data, start=start, out=out, resume=resume, diagnostics=diagnostics, report=report)
-
-
-def _packed(arrays: Mapping[str, Array]) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
