@@ -1,7 +1,7 @@
 """Learning on Lava, in floating point and in integers: one sample at a time, by Lava's time step.
 
 The network is a `GhostNetwork` that presents the data set to itself, and what the host wants to know comes through
-pipes while the run goes on: the parameters, several times an epoch, and what is recorded. The loop is `training.loop`'s.
+pipes while the run goes on: the parameters, several times an epoch, and records. The loop is `training.loop`'s.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +53,8 @@ class LavaLearner:
     record     layers (from 1) whose rates, residuals and weights are recorded, of at most `ROWS` trials of the run
     timeout_s  bounds the whole run; if not given, `default_timeout_s` bounds each `STEPS_AT_ONCE`
 
-    Learning is that of `online.course`, or of `train.integer_learner`, to the bit. Ctrl-C ends all processes and passes
-    through. Raises `MissingError` without Lava, `SpecError` for what does not go together, `LavaError` if a Lava
+    Learning is that of `online.course`, or of `training.integer_learner`, to the bit. Ctrl-C ends all processes and
+    passes through. Raises `MissingError` without Lava, `SpecError` for what does not go together, `LavaError` if a Lava
     process fails.
     """
 
@@ -270,7 +270,7 @@ def train_on_lava(
     report: OnRow = lambda done, total, row: None,
     **settings: Any,
 ) -> Trained:
-    """A whole run of a `LavaLearner` with `settings`; see `training.loop.run`. With `out`, records go to `record.npz`."""
+    """A whole run of a `LavaLearner` with `settings`; see `training.loop.run`. Records go to `record.npz` in `out`."""
     with LavaLearner(network, method, learning, data, **settings) as learner:
         found = run(learner, out=out, identity=learner.identity, resume=resume, report=report)
     if out is not None and not learner.recorder.empty:

@@ -21,7 +21,7 @@ SAMPLES_SEEN = 64
 
 @dataclass
 class TrialOrder:
-    """The row of the training set that a trial presents, in the order of `train.order`."""
+    """The row of the training set that a trial presents, in the order of `training.order`."""
 
     seed: int
     rows: int

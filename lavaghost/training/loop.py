@@ -1,8 +1,8 @@
 """The one training loop: pre-training, then epochs, each with a row of figures and a checkpoint.
 
 What learns is a `Learner`: batches in floating point (`float_learner`), samples in integers (`integer_learner`), or
-processes of Lava (`lava.learner`). All take samples in the order of `train.order` and keep in `tensors` what the rest
-of a run depends on, so that a killed and resumed run ends with the bits of an uninterrupted one.
+processes of Lava (`lava.learner`). All take samples in the order of `training.order` and keep in `tensors` what the
+rest of a run depends on, so that a killed and resumed run ends with the bits of an uninterrupted one.
 """
 
 import time
