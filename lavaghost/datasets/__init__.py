@@ -60,7 +60,7 @@ def load(source: str | Path) -> Dataset:
     try:
         # Path("") is the current folder, which nobody means
         exists = source != "" and path.exists()
-        for name in formats_in_order() if exists else ():
+        for name in formats_in_order() if source != "" else ():
             if (reader := found_format(name)).accepts(path):
                 return reader.load(path)
     except OSError as error:

@@ -30,7 +30,7 @@ class Format(Protocol):
         ...
 
     def accepts(self, path: Path, /) -> bool:
-        """Whether this is how what lies at `path` is to be read; its contents need not be looked at."""
+        """Whether this is how what lies at `path`, if anything does, is to be read; its contents need not be seen."""
         ...
 
     def load(self, path: Path, /) -> Dataset:
