@@ -42,7 +42,9 @@ class Equilibrium:
     ) -> None:
         self.graph, self.sweeps, self.tolerance = graph, sweeps, tolerance
         self.dtype = np.dtype(dtype)
-        self.learned = graph.ghosts_learn
+        # asked once: a small layer takes no longer than such a question
+        self._depth, self._r_max, self._lam, self._up = graph.depth, graph.r_max, graph.lam, graph.up
+        self._copies, self._predicts, self.learned = graph.copies, graph.predicts, graph.ghosts_learn
         self._feeds_back = tuple(map(self._back, range(1, graph.depth))) if graph.has_feedback else ()
         self.push = push or self.learned or sweeps > 1
         self.predict = predict or sweeps > 1
@@ -83,7 +85,7 @@ class Equilibrium:
 
     def free(self, params: Parameters, x: Array) -> tuple[Array, ...]:
         """r_1..r_L at the free fixed point. Later `nudged` calls start from here."""
-        batch, depth = len(x), self.graph.depth
+        batch, depth = len(x), self._depth
         if batch > len(self._rate[-1]):
             raise ValueError(f"batch of {batch} exceeds this engine's {len(self._rate[-1])}")
         self._at = batch
@@ -108,7 +110,7 @@ class Equilibrium:
     def _drive(self, params: Parameters, k: int, below: Array, out: Array) -> None:
         """`out` = W_k r_{k-1} + b_k."""
         out[:] = params.biases[k]
-        self.graph.up[k].apply(params.weights[k], below, out, beta=1.0)
+        self._up[k].apply(params.weights[k], below, out, beta=1.0)
 
     def _back(self, k: int) -> Callable[[Parameters, Array, Array, float], Array]:
         """`(params, above, out, alpha)` -> `out = alpha B_k above`: one way of a tensor, or the other."""
@@ -121,14 +123,14 @@ class Equilibrium:
         return lambda params, above, out, alpha: products.apply(params.feedback[k - 1], above, out, alpha)
 
     def _settle(self, k: int, v: Array, r: Array) -> None:
-        if k < self.graph.depth - 1:
-            split(v, self.graph.r_max, r)
+        if k < self._depth - 1:
+            split(v, self._r_max, r)
         else:
             r[:] = v
 
     def _free_sweep(self, params: Parameters, drive: Array, last: bool = False) -> None:
         """Forward pass with the feedback that learned ghosts left over, then that feedback anew."""
-        batch, depth, lam = self._at, self.graph.depth, self.graph.lam
+        batch, depth, lam = self._at, self._depth, self._lam
         for k in range(depth):
             v, r = self._excess[k][:batch], self._rate[k][:batch]
             if k == 0:
@@ -154,7 +156,7 @@ class Equilibrium:
 
     def nudged(self, params: Parameters, x: Array, target: Array) -> Trial:
         """The nudged fixed point for the batch of the last `free` call."""
-        batch, hidden = self._at, self.graph.depth - 1
+        batch, hidden = self._at, self._depth - 1
         rates, changes = self._cut(self._rate), self._cut(self._change)
         output, shift = rates[-1], None
         before: list[Array] = []
@@ -206,9 +208,9 @@ class Equilibrium:
 
     def _top_down(self, params: Parameters, first: bool) -> None:
         """e_k and d_k from the layer above, for k = L-1..1."""
-        batch, lam = self._at, self.graph.lam
-        duplicate = self.graph.copies
-        for k in range(self.graph.depth - 2, -1, -1):
+        batch, lam = self._at, self._lam
+        duplicate = self._copies
+        for k in range(self._depth - 2, -1, -1):
             above = self._change[k + 1][:batch]
             if duplicate and not first:
                 above = self._unpredicted[k + 1][:batch]
@@ -227,31 +229,31 @@ class Equilibrium:
 
     def _bottom_up(self, params: Parameters, shift: Array) -> None:
         """p_k and d_k from the layer below, for k = 2..L, and what the ghosts make of it."""
-        batch, hidden = self._at, self.graph.depth - 1
-        for k in range(self.graph.depth):
+        batch, hidden = self._at, self._depth - 1
+        for k in range(self._depth):
             d = self._change[k][:batch]
             if k > 0:
                 p = self._pushed[k][:batch]
-                self.graph.up[k].apply(params.weights[k], self._change[k - 1][:batch], p, self._to(k, k - 1))
+                self._up[k].apply(params.weights[k], self._change[k - 1][:batch], p, self._to(k, k - 1))
                 if k < hidden:
                     np.add(p, self._feedback[k][:batch], out=d)
                     self._respond(k, d, d)
                 else:
                     np.add(p, shift, out=d)
-            if self.graph.copies and k < hidden and self.predict:
+            if self._copies and k < hidden and self.predict:
                 self._mismatch(k)
             if self.learned and k < hidden:
                 dg, scratch = self._ghost_change[k][:batch], self._ghost_scratch[k][:batch]
                 gemm(d, params.ghost_weights[k], dg, alpha=self._to(k + 1, k), trans_b=True)
                 if k + 1 < hidden:
                     h, g = self._ghost_excess[k][:batch], self._ghost_rate[k][:batch]
-                    respond(dg, h, g, self.graph.r_max, dg, scratch, self._power(self.units[k + 1]))
+                    respond(dg, h, g, self._r_max, dg, scratch, self._power(self.units[k + 1]))
 
     def _respond(self, k: int, change: Array, out: Array) -> None:
         batch = self._at
         excess, rate = self._excess[k][:batch], self._rate[k][:batch]
         power = self._power(self.units[k])
-        respond(change, excess, rate, self.graph.r_max, out, self._scratch[k][:batch], power)
+        respond(change, excess, rate, self._r_max, out, self._scratch[k][:batch], power)
 
     def _mismatch(self, k: int) -> None:
         """delta_k = d_k - (rho(v_k + p_k) - rho(v_k))."""
@@ -265,7 +267,7 @@ class Equilibrium:
 
     def _unpredicted_rates(self, params: Parameters) -> tuple[Array, ...]:
         """Nudged minus free r_k - g_{k-1}; the input is clamped, so layer 1 has its own change."""
-        if not self.graph.predicts or not self.predict:
+        if not self._predicts or not self.predict:
             return ()
         if not self.learned:
             return self._cut(self._unpredicted) if self.push else self._cut(self._change)

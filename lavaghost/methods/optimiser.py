@@ -40,8 +40,8 @@ class Momentum:
 
     def __init__(self, graph: Graph, params: Parameters, momentum: float, weight_decay: float) -> None:
         self.graph, self.momentum, self.weight_decay = graph, momentum, weight_decay
-        arrays = params.named()
-        self._velocities = {name: np.zeros_like(arrays[name]) for name in learned_tensors(graph)}
+        self._tensors, self._params, self._arrays = graph.tensors, params, params.named()
+        self._velocities = {name: np.zeros_like(self._arrays[name]) for name in learned_tensors(graph)}
 
     def named(self) -> dict[str, Array]:
         """Every velocity under the name of its tensor, such as `weights.1`."""
@@ -54,15 +54,16 @@ class Momentum:
 
     def apply(self, params: Parameters, changes: Changes, eta: float) -> None:
         """One step of size `eta`; a tensor without factors stays as it is."""
-        arrays = params.named()
+        if params is not self._params:
+            self._params, self._arrays = params, params.named()
+        arrays = self._arrays
         for name, (post, pre, gain) in changes.factors.items():
             velocity, weights = self._velocities[name], arrays[name]
             # not by the product's beta: OpenBLAS scales with it in a pass that is slower than this one
             velocity *= self.momentum
             if self.weight_decay:
                 add_scaled(weights, velocity, -self.weight_decay)
-            products = self.graph.tensors[name]
-            products.correlate(post, pre, velocity, gain / len(post), 1.0)
+            self._tensors[name].correlate(post, pre, velocity, gain / len(post), 1.0)
             add_scaled(velocity, weights, eta)
             bias = name.replace("weights.", "biases.")
             if bias != name:

@@ -155,10 +155,10 @@ class Ghost(Method):
 
     def factors(self, work: GhostWork, params: Parameters, trial: Trial) -> dict[str, Factors]:
         """The rule's factors for a finished trial."""
-        dtype = params.weights[0].dtype
+        dtype, rule = params.weights[0].dtype, self.local_rule
         return {
             f"weights.{k}": Factors(
-                np.ascontiguousarray(self.local_rule.post(trial.local(k)), dtype),
+                np.ascontiguousarray(rule.post(trial.local(k)), dtype),
                 np.ascontiguousarray(trial.pre[k - 1], dtype),
                 work.gains[k - 1],
             )
