@@ -14,8 +14,7 @@ from lavaghost.base import strict_yaml
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.files import read_regular
 from lavaghost.base.names import LavaModel
-from lavaghost.base.spec import HiddenSizes, Size, Spec, listed, parse
-from lavaghost.methods.base import Method
+from lavaghost.base.spec import HiddenSizes, S, Size, Spec, listed, parse
 from lavaghost.methods.by_name import AnyMethod
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning, usual_eta
@@ -99,19 +98,17 @@ def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     """The run that `values` mean, with what they leave open.
 
     eta is that of the number of layers; engine 'lava' has defaults of its own, since it learns one sample at a time
-    (`online_defaults`); in integers a learning rate `eta` becomes the nearest power of two.
+    (`one_by_one`); in integers a learning rate `eta` becomes the nearest power of two.
     """
     values = dict(values)
     if faults := _misplaced(values):
         raise SpecError(f"{where}: {join_faults(faults)}" if where else join_faults(faults))
     learning = values.get("learning", {})
-    if isinstance(learning, Mapping):
-        if learning.get("arithmetic") == "loihi":
-            values["learning"] = _in_integers(learning)
-        elif learning.get("engine") == "lava":
-            depth = len(parse(RunSpec, values, where).hidden) + 1
-            values = merged(online_defaults(depth, parse(RunSpec, values, where).method), values)
+    if isinstance(learning, Mapping) and learning.get("arithmetic") == "loihi":
+        values["learning"] = _in_integers(learning)
     run = parse(RunSpec, values, where)
+    if isinstance(run.learning, Learning) and run.learning.engine == "lava":
+        run = one_by_one(run)
     if isinstance(run.learning, Learning) and "eta" not in run.learning.model_fields_set:
         eta = usual_eta(len(run.hidden) + 1)
         run = run.model_copy(update={"learning": run.learning.model_copy(update={"eta": eta})})
@@ -151,20 +148,25 @@ def _in_integers(learning: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def online_defaults(depth: int, method: Method) -> dict[str, Any]:
-    """What goes with learning one sample at a time on Lava, for where nothing else is said.
+def one_by_one(run: RunSpec) -> RunSpec:
+    """A run in floating point with what goes with learning one sample at a time on Lava, where nothing else is said.
 
     With `tau_steps` 1 a signal takes one step per layer: the reset and `depth` steps bring the input to the
     output, and `depth` steps the error back to layer 1. These are the shortest phases in which every layer
     learns (docs/results.md).
     """
-    found: dict[str, Any] = {
-        "learning": {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0, "eta": 0.02, "epochs": 3}
-    }
+    depth, method = len(run.hidden) + 1, run.method
+    learning = silent(run.learning, batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.02, epochs=3)
     if isinstance(method, Ghost):
-        schedule = {"tau_steps": 1.0, "tau_ghost_steps": 1.0, "t_free_steps": depth + 1, "t_nudge_steps": depth}
-        found["method"] = {"name": method.name, "lam": 0.25, "beta": 0.5, "schedule": schedule}
-    return found
+        shortest = {"tau_steps": 1.0, "tau_ghost_steps": 1.0, "t_free_steps": depth + 1, "t_nudge_steps": depth}
+        method = silent(method, lam=0.25, beta=0.5)
+        method = method.model_copy(update={"schedule": silent(run.method.schedule, **shortest)})
+    return run.model_copy(update={"learning": learning, "method": method})
+
+
+def silent(spec: S, **defaults: Any) -> S:
+    """`spec` with defaults of another use, for the fields that nobody named."""
+    return spec.model_copy(update={k: v for k, v in defaults.items() if k not in spec.model_fields_set})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
-from lavaghost.net.network import Network, Physics
+from lavaghost.net.network import Network, Physics, Schedule
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.integers import Integers
 from lavaghost.online.integers.settings import IntegerLearning
@@ -384,3 +384,18 @@ def test_what_does_not_go_together_is_told_at_once() -> None:
     with pytest.raises((DataError, MissingError, SpecError)) as caught:
         run_spec(RunSpec(dataset="nowhere.npz"))
     assert "nowhere.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "method", [None, Ghost(), {"name": "ghost"}, Ghost(lam=0.5, schedule=Schedule(t_free_steps=9))]
+)
+def test_learning_one_by_one_on_lava_has_its_own_defaults_however_a_method_is_named(method: Any) -> None:
+    values = {"hidden": [8], "learning": {"engine": "lava", "epochs": 2}}
+    run = resolved(values if method is None else values | {"method": method})
+    assert isinstance(run.learning, Learning)
+    assert (run.learning.batch_size, run.learning.momentum, run.learning.eta) == (1, 0.0, 0.02)
+    assert run.learning.epochs == 2  # what is named stays
+    named = isinstance(method, Ghost) and "lam" in method.model_fields_set
+    assert (run.method.lam, run.method.beta) == (0.5 if named else 0.25, 0.5)
+    schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=9 if named else 3, t_nudge_steps=2)
+    assert run.method.schedule == schedule
