@@ -11,11 +11,11 @@ To add one, write an object with the attributes of `Exporter`; pass it to `expor
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from lavaghost.base.errors import DataError, ExportError, LavaGhostError, join_faults
+from lavaghost.base.registry import Registry
 from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.exporters import sidecar
@@ -166,39 +166,18 @@ def calibrated(exporter: Exporter, calibration: Dataset | None) -> Dataset:
     return calibration
 
 
+EXPORTERS: Registry[Exporter] = Registry(GROUP, "exporter", Exporter, {}, ExportError)
+"""All exporters, ours among those of other packages."""
+
+
 def available() -> tuple[str, ...]:
     """Names of all registered exporters, sorted. None of them is imported for this."""
-    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+    return EXPORTERS.names()
 
 
 def find(name: str) -> Exporter:
     """The registered exporter `name`. Raises `ExportError` if there is none, or if it does not work."""
-    entries = {entry.value: entry for entry in entry_points(group=GROUP) if entry.name == name}
-    if not entries:
-        raise ExportError(f"no exporter {name!r}; there are {', '.join(available()) or 'none'}")
-    if len(entries) > 1:
-        raise ExportError(
-            f"exporter {name!r} is registered as {' and '.join(sorted(entries))}; uninstall all but one"
-        )
-    return _load(*entries.values())
-
-
-def _load(entry: EntryPoint) -> Exporter:
-    try:
-        found = entry.load()
-    # whatever goes wrong while a foreign module is imported
-    except Exception as error:
-        reason = join_faults([f"{type(error).__name__}: {error}"])
-        raise ExportError(
-            f"exporter {entry.name!r} ({entry.value}) cannot be loaded: {reason:.300}; mend or uninstall "
-            "its package"
-        ) from error
-    if not isinstance(found, Exporter) or isinstance(found, type):
-        raise ExportError(
-            f"exporter {entry.name!r} ({entry.value}) is a {type(found).__name__}, not an object with "
-            "name, suffix, summary, needs, runtimes, options, write and expected; mend or uninstall its package"
-        )
-    return found
+    return EXPORTERS.find(name)
 
 
 def export(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from lavaghost.base import registry
 from lavaghost.cli import run
 from lavaghost.exporters import base
 
@@ -114,7 +115,7 @@ def test_a_broken_exporter_is_listed_with_its_reason(
         EntryPoint("onnx", "lavaghost.exporters.onnx.inference:exporter", base.GROUP),
         EntryPoint("gone", "no_such_package:exporter", base.GROUP),
     ]
-    monkeypatch.setattr(base, "entry_points", lambda group: EntryPoints(points))
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(points))
     formats = result(capsys, ["export", "--list"])
     assert "float32 ONNX" in formats["onnx"]["summary"]
     assert "cannot be loaded" in formats["gone"]["summary"]

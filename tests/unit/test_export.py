@@ -13,6 +13,7 @@ import onnx.reference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lavaghost.base import registry
 from lavaghost.base.errors import DataError, ExportError, MissingError, OutputError, SpecError
 from lavaghost.base.files import write_atomic
 from lavaghost.base.spec import Spec
@@ -115,7 +116,7 @@ class Crashing(Mine):
 
 def registered(monkeypatch, **values: str) -> None:
     points = [EntryPoint(name.split("__")[0], value, base.GROUP) for name, value in values.items()]
-    monkeypatch.setattr(base, "entry_points", lambda group: EntryPoints(points))
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(points))
 
 
 def test_our_own_are_registered():

@@ -81,7 +81,7 @@ def test_ours_are_registered_as_others_are() -> None:
         ("toy9 = json", {}, r"cannot read toy9\.yaml of json.*register the package"),
         ("toy9 = ast", {}, r"cannot read toy9\.yaml of ast.*register the package"),
         ("toy9 = nowhere.to_be_found", {}, r"nowhere\.to_be_found\) cannot be loaded: .*uninstall its package"),
-        ("toy9 = os:sep", {}, r"'toy9' \(os:sep\) is a str; it needs a module"),
+        ("toy9 = os:sep", {}, r"'toy9' \(os:sep\) is a str, not a module"),
     ],
 )
 def test_one_that_does_not_work_is_named(entry, texts, words, tmp_path, monkeypatch) -> None:
