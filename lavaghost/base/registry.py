@@ -70,15 +70,11 @@ class Registry(Generic[T]):
         # a class has the attributes of its objects
         object_wanted = self.contract is not type
         if not isinstance(thing, self.contract) or (object_wanted and isinstance(thing, type)):
-            known = getattr(self.contract, "__protocol_attrs__", None) or _attributes(self.contract)
-            needed = f"an object with {', '.join(sorted(known))}" if known else f"a {self.contract.__name__}"
+            known = [name for name in vars(self.contract) if not name.startswith("_")]
+            needed = f"an object with {', '.join(known)}" if known else f"a {self.contract.__name__}"
             raise self.error(
                 f"{self.what} {name!r} ({where}) is a {type(thing).__name__}, not {needed}; mend or uninstall "
                 "its package"
             )
         found: Any = thing
         return found
-
-
-def _attributes(contract: type[Any]) -> list[str]:
-    return [name for name in vars(contract) if not name.startswith("_")]

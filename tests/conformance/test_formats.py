@@ -87,7 +87,7 @@ def test_without_it_nothing_of_it_is_known(tmp_path: Path) -> None:
 
 def test_what_is_no_format_is_refused_with_what_it_lacks() -> None:
     nothing: Any = object()
-    with pytest.raises(SpecError, match=r"'wrong'.*is a object, not an object with accepts, load, what"):
+    with pytest.raises(SpecError, match=r"'wrong'.*is a object, not an object with what, accepts, load"):
         FORMATS.register("wrong", nothing)
 
 
