@@ -155,8 +155,9 @@ def train(
     Raises any `LavaGhostError`. Example: `train(Network(layers=(64, 128, 10)), load_data("digits"), epochs=15)`.
     """
     if isinstance(network, RunSpec):
-        if learning:
-            raise SpecError(f"a RunSpec holds {', '.join(learning)} itself; change them there")
+        apart = {"method": method, "hardware": hardware, "state_fraction": state_fraction, "lava": lava}
+        if given := [*(name for name, value in apart.items() if value is not None), *learning]:
+            raise SpecError(f"a RunSpec holds {', '.join(given)} itself; change them there")
         spec = network
     else:
         if data is None:

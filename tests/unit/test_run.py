@@ -399,3 +399,8 @@ def test_learning_one_by_one_on_lava_has_its_own_defaults_however_a_method_is_na
     assert (run.method.lam, run.method.beta) == (0.5 if named else 0.25, 0.5)
     schedule = Schedule(tau_steps=1, tau_ghost_steps=1, t_free_steps=9 if named else 3, t_nudge_steps=2)
     assert run.method.schedule == schedule
+
+
+def test_what_a_run_spec_holds_is_not_said_twice() -> None:
+    with pytest.raises(SpecError, match="a RunSpec holds method, lava, epochs itself; change them there"):
+        train(RunSpec(), toy(), method="backprop", lava={"limit": 3}, epochs=2)
