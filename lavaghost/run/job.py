@@ -16,6 +16,7 @@ from lavaghost.model.inputs import check_data, scaled_for
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
+from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.settings import (
     IntegerLearning,
@@ -95,18 +96,23 @@ class Job:
             return IntegerLearner(
                 self.network, self.method, learning, self.data, diagnostics=diagnostics, **integers
             )
-        start, state = (None, None) if self.start is None else (self.start.params, self._state())
+        start = None if self.start is None else self.start.params
         return FloatLearner(
-            self.network, self.method, learning, self.data, diagnostics=diagnostics, start=start, state=state
+            self.network,
+            self.method,
+            learning,
+            self.data,
+            diagnostics=diagnostics,
+            start=start,
+            state=self._state(),
         )
 
-    def _state(self) -> Any:
+    def _state(self) -> dict[str, Array] | None:
         """The state of the method that training goes on with, if it is the same one."""
         start = self.start
-        same = start is not None and start.method.shapes(start.graph) == self.method.shapes(self.graph)
-        return (
-            {name: array.copy() for name, array in start.state.items()} if same and start is not None else None
-        )
+        if start is None or start.method.shapes(start.graph) != self.method.shapes(self.graph):
+            return None
+        return {name: array.copy() for name, array in start.state.items()}
 
 
 def prepared(

@@ -1,6 +1,7 @@
 """Learning in floating point: batches through a method and the optimiser."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,11 @@ class FloatLearner:
         self.optimiser.apply(self.params, changes, eta)
         return bool(changes.factors)
 
-    def _batches(self) -> Any:
+    @contextmanager
+    def _batches(self) -> Iterator[None]:
         """Threads by the size of batches. Numbers may leave the finite range, which `measure` finds."""
-        return _Quiet(self.graph, self.learning.batch_size)
+        with np.errstate(over="ignore", invalid="ignore"), suited_threads(self.graph, self.learning.batch_size):
+            yield
 
     def measure(self, epoch: int) -> dict[str, Any]:
         """See `Learner`: accuracy by the equilibrium engine, and diagnostics of the live method."""
@@ -137,19 +140,6 @@ class FloatLearner:
 
     def close(self) -> None:
         """See `Learner`; nothing was started."""
-
-
-class _Quiet:
-    def __init__(self, graph: Graph, batch: int) -> None:
-        self._contexts = (np.errstate(over="ignore", invalid="ignore"), suited_threads(graph, batch))
-
-    def __enter__(self) -> None:
-        for context in self._contexts:
-            context.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        for context in reversed(self._contexts):
-            context.__exit__(*error)
 
 
 def probe_of(data: Dataset) -> tuple[Array, Array]:
