@@ -1,50 +1,20 @@
 """A stream on Lava is the stepped loop on the same samples: numbers and answers, to the bit, in one call or in two."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from lava_integers import LABELS, SAMPLES, course_of, integers_of
 from lava_integers import network as integer_network
 from lava_networks import PAIRS, network, parameters, plan
+from lava_streams import MODELS, same, stepped
 
 from lavaghost.base.errors import DivergedError, LavaError, SpecError
-from lavaghost.engines.stepped import Stepped
 from lavaghost.lava import lesson_run
 from lavaghost.lava.number_systems import AnyNumbers, arrays_of
-from lavaghost.lava.stream import Streamed, learn_stream
+from lavaghost.lava.stream import learn_stream
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import LoihiWidths
-from lavaghost.online.course import online_epoch
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
-
-MODELS = ("fused", "decomposed")
-
-
-def same(found: AnyNumbers, wanted: AnyNumbers) -> None:
-    assert type(found) is type(wanted)
-    for name, array in arrays_of(wanted).items():
-        np.testing.assert_array_equal(arrays_of(found)[name], array, err_msg=name)
-
-
-def in_float(net: Any, course: Any, first: int) -> Streamed:
-    """What the stepped engine makes of the four samples as the trials `first`.. of `course`."""
-    params, outputs = parameters(net), []
-    for i, (x, label) in enumerate(zip(SAMPLES, LABELS, strict=True)):
-        outputs.append(Stepped(net).output(params, x[np.newaxis])[0])
-        online_epoch(course, params, [(x, np.eye(4)[label])], first + i)
-    return Streamed(params, np.array(outputs))
-
-
-def in_integers(course: Any, first: int) -> Streamed:
-    """The same in the compiled loops."""
-    net, outputs = integers_of(course), []
-    for i, label in enumerate(LABELS):
-        x = net.arith.input(SAMPLES[i : i + 1])
-        outputs.append(net.arith.real(net.outputs(x)[0]))
-        net.learn(course.rule, course.learning, x, [label], *course.lesson(first + i))
-    return Streamed(net.integers, np.array(outputs))
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -56,11 +26,12 @@ def test_a_stream_is_the_stepped_loop(mechanism, rule, model, fixed):
     if fixed:
         net = integer_network(2, mechanism=mechanism)
         course = course_of(net, rule)
-        start, wanted = integers_of(course).integers, in_integers(course, first)
+        start = integers_of(course).integers
     else:
         net = network(2, mechanism=mechanism)
         course = plan(net, rule, eta_decay="constant")
-        start, wanted = parameters(net), in_float(net, course, first)
+        start = parameters(net)
+    wanted = stepped(course, start, SAMPLES, LABELS, first)
     whole = learn_stream(net, course, start, SAMPLES, LABELS, first=first, processes=model)
     same(whole.numbers, wanted.numbers)
     np.testing.assert_array_equal(whole.outputs, wanted.outputs)
@@ -83,11 +54,10 @@ def test_a_long_stream_is_presented_in_many_runs_of_lava(monkeypatch):
     net = network()
     course = plan(net, "temporal", eta_decay="constant")
     rows = np.random.default_rng(3).integers(0, 4, 150)
-    params = parameters(net)
-    found = learn_stream(net, course, params, SAMPLES[rows], LABELS[rows])
-    online_epoch(course, params, ((SAMPLES[i], np.eye(4)[LABELS[i]]) for i in rows))
-    same(found.numbers, params)
-    assert len(np.unique(found.outputs, axis=0)) == 150
+    found = learn_stream(net, course, parameters(net), SAMPLES[rows], LABELS[rows])
+    wanted = stepped(course, parameters(net), SAMPLES[rows], LABELS[rows], 0)
+    same(found.numbers, wanted.numbers)
+    np.testing.assert_array_equal(found.outputs, wanted.outputs)
 
 
 @pytest.mark.parametrize("model", MODELS)
