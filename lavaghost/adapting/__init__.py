@@ -1,1 +1,1 @@
-"""Adaptation of a trained network to new data, sample by sample, and its picture."""
+"""Learning on where a network runs: `OnlineLearner`, and `adapt`, which tests and learns samples of a data set."""
