@@ -7,7 +7,6 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.base.names import ArithmeticName
-from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.methods.base import Method
 from lavaghost.methods.by_name import check_together
@@ -115,7 +114,7 @@ def begin(
     eta      the learning rate; in integers the nearest power of two
     """
     chosen = model.network.plastic if plastic is None else plastic
-    network = parse(Network, {**model.network.model_dump(), "plastic": tuple(chosen)})
+    network = Network.model_validate({**model.network.model_dump(), "plastic": tuple(chosen)})
     method = continued_method(model)
     engine: Any = "lava" if lava else "stepped"
     if arithmetic == "float":
