@@ -113,9 +113,8 @@ def test_thresholds_at_the_bound_give_clipped_rates(r_max, code):
     assert np.abs(found - np.clip(drives, 0, theta)).max() <= theta / steps
     np.testing.assert_array_equal(found[drives >= theta], theta)
     # the next layer takes each spike for the bound of this one
-    np.testing.assert_allclose(
-        net.weights[1] * scales.units[1] / theta, params.weights[1], atol=scales.units[1]
-    )
+    per_spike = scales.units[1] / theta
+    np.testing.assert_allclose(net.weights[1] * per_spike, params.weights[1], atol=0.501 * per_spike)
 
 
 def test_a_soft_reset_conserves_charge():
