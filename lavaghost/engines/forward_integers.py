@@ -19,6 +19,7 @@ measured.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,14 @@ class ForwardLayer:
     biases: Array
     shift: int
     half: int
+    top: int
+
+
+class ShiftedSums(NamedTuple):
+    """A hidden layer as p = clip((a + added) >> shift, 0, top); `added (n_k,)` int64, in units of the sums a."""
+
+    added: Array
+    shift: int
     top: int
 
 
@@ -101,6 +110,31 @@ class ForwardIntegers:
     def furthest(self, drives: Array) -> Array:
         """Where membranes rest that come from beyond: of the states at rest, the furthest from 0."""
         return _mirrored(drives, lambda e: (e << self._decay) // self._take, self)
+
+    @property
+    def step(self) -> int | None:
+        """tau, if it divides the constants of decay: settled(d) is then (d cut to a multiple of tau) - tau + 1."""
+        return None if (1 << self._decay) % self._take else (1 << self._decay) // self._take
+
+    def shifted_sums(self, k: int) -> ShiftedSums | None:
+        """Hidden layer k as one shift of its sums; None where what is between two messages is not regular.
+
+        p_k is m or more from the drive T_m on, the least at which a membrane rests at m 2^shift - half or above. With
+        T_m = m 2^shift - C, which holds for tau a power of two up to half a message, p_k = (d_k + C) >> shift; and
+        floors within floors are one:  ((a 2^e + c) >> s) = (a + (c >> e)) >> (s - e).
+        """
+        layer = self.layers[k - 1]
+        if layer.shift < max(0, layer.exponent):
+            return None
+        m = np.arange(1, layer.top + 1, dtype=np.int64)
+        state = (m << layer.shift) - layer.half
+        arriving = 1 - (-(state - 1) * self._take >> self._decay)
+        least = -((-arriving << self._decay) // self._take)
+        offset = (m << layer.shift) - least
+        if len(set(offset.tolist())) != 1:
+            return None
+        added = layer.biases + int(offset[0])
+        return ShiftedSums(shifted_by(added, -layer.exponent), layer.shift - layer.exponent, layer.top)
 
     def messages(self, inputs: Array) -> tuple[Array, ...]:
         """p_1..p_{L-1} of messages p_0."""

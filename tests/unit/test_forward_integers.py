@@ -181,3 +181,25 @@ def test_layers_are_plain_numbers():
     assert (first.shift, first.half, first.top, last.top) == (6, 32, 254, 0)
     assert (net.input_fraction, net.input_top, net.unit) == (7, 254, 2.0**-12)
     assert isinstance(net.arith, Loihi)
+
+
+# ---- as one shift of the sums
+
+
+@pytest.mark.parametrize("tau", [1.0, 2.0, 4.0, 3.0, 200.0])
+@pytest.mark.parametrize("widths", [DEFAULT, LoihiWidths(state_fraction=14), LoihiWidths(round_messages=False)])
+def test_a_hidden_layer_is_one_shift_where_tau_is_a_power_of_two(tau, widths):
+    """Sums shifted once give the same messages, whatever the exponent: to the left, or to the right as a floor."""
+    graph = graph_of((12, 9, 3), schedule=Schedule(tau_steps=tau, tau_ghost_steps=tau))
+    for fraction in (4, 7, 11):
+        given = integers_of(graph, 0, widths)
+        formats = given.formats._replace(weights=(fraction, *given.formats.weights[1:]))
+        net, p = forward_integers(graph, Integers(given.arrays, formats, widths)), inputs(80, 12)
+        found = net.shifted_sums(1)
+        if tau in (3.0, 200.0):
+            assert found is None
+            continue
+        assert found is not None
+        shifted = np.clip(net.sums(p, 1) + found.added >> found.shift, 0, found.top)
+        np.testing.assert_array_equal(shifted, net.messages(p)[0])
+        assert net.step == tau
