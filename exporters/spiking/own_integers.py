@@ -24,6 +24,7 @@ from lavaghost.exporters.chain import Chain
 from lavaghost.exporters.spiking.neurons import FormatLimits, InputCode, Scales, Spiking, finest_units
 from lavaghost.numbers.arithmetic import Array
 
+BYTE = 127
 HALVINGS = 1
 """Bits that a mantissa may lose; with more, its layer would be another."""
 
@@ -105,11 +106,24 @@ def own_weights(own: ForwardIntegers, whole: Spiking, settings: Mapping[str, Any
     return Carried("weights", "faithful" if exact and not off else "approximate", text)
 
 
+def dropped_by_a_chip(whole: Spiking) -> str:
+    """What is lost of these weights on a chip that sets eight bits and a sign where both signs occur, as text."""
+    wide = [w for w in whole.weights if np.abs(w).max() > BYTE]
+    odd = sum(int(np.count_nonzero(w % 2)) for w in wide)
+    return (
+        f"; a Loihi 1 itself would drop the lowest bit of {odd}, for it sets only even ones beyond {BYTE}"
+        * bool(odd)
+    )
+
+
 def own_input(own: ForwardIntegers, settings: Mapping[str, Any]) -> str:
     """What the file takes of a sample, as text."""
     dropped = round(math.log2(settings["input"])) + own.input_fraction
     lost = f" without their lowest {dropped} bits" if dropped else ""
-    return f"the file takes the chip's messages{lost}, the integers round(raw x {settings['factor']:g})"
+    end = f"larger than {settings['top']}, the largest of training samples, are held there"
+    if settings["code"] == "current":
+        end = f"where those of the network end at {own.input_top}, they go on"
+    return f"the network's messages{lost}, the integers round(raw x {settings['factor']:g}); {end}"
 
 
 def _compared(

@@ -22,6 +22,7 @@ from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.spiking import spiking_files
 from lavaghost.exporters.spiking.conversion import SpikingOptions, convert
 from lavaghost.exporters.spiking.neurons import FormatLimits, Spiking
+from lavaghost.exporters.spiking.own_integers import dropped_by_a_chip
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
@@ -64,7 +65,10 @@ class SanafeExporter:
         whole = spiking_files.spiking_network(net, settings)
         text = "\n".join([*network_lines(whole), *mapping_lines(whole, cores)]) + "\n"
         activation = f"the rate of spikes in {options.steps} steps, and of those that come in"
-        return spiking_files.written(self, trained, path, text.encode(), settings, data, activation, whole)
+        remark = dropped_by_a_chip(whole)
+        return spiking_files.written(
+            self, trained, path, text.encode(), settings, data, activation, whole, remark
+        )
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, a step from layer to layer."""

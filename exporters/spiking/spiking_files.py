@@ -83,10 +83,12 @@ def written(
     calibration: Dataset,
     activation: str,
     whole: Spiking | None = None,
+    remark: str = "",
 ) -> ExportReport:
     """Measure what was lost, then write `data` to `path`. Raises `OutputError`.
 
-    whole  the integers of an integrate-and-fire file, which keep those of a network in integers
+    whole   the integers of an integrate-and-fire file, which keep those of a network in integers
+    remark  on these integers
     """
     x, what = measured_on(trained, calibration)
     raw = raw_samples(x, trained.input_scale)
@@ -106,6 +108,7 @@ def written(
     else:
         own = forward_integers(trained.graph, trained.integers)
         weights, scaling = own_weights(own, whole, settings), own_input(own, settings)
+        weights = weights._replace(note=weights.note + remark)
         gap = (
             f"with the weights, outputs differ from those of the network in integers by up to {lost:.2g} of "
             f"{np.abs(exact).max():.2g}, and {same:.1%} of the labels are the same, on {what}"

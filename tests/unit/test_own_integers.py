@@ -129,6 +129,8 @@ def test_the_weights_of_a_file_are_the_mantissas(kind, widths, tmp_path):
         assert np.abs(own).max() > 127
     assert "the network's own mantissas" in note(report, "weights")
     assert "halved" not in note(report, "weights")
+    odd = sum(int(np.count_nonzero(own % 2)) for own in own_mantissas(trained))
+    assert (f"drop the lowest bit of {odd}" in note(report, "weights")) == (kind == "sanafe" and odd > 0)
 
 
 @pytest.mark.parametrize("spread", [15, 70])
@@ -194,6 +196,7 @@ def test_the_input_is_the_messages_of_the_chip(kind, tmp_path):
     assert report.settings["top"] == round(own.max() / 2**dropped)
     text = note(report, "input scaling")
     assert ("without their lowest" in text) == (dropped > 0)
+    assert (f"larger than {own.max()}" in text) == (kind == "sanafe")
 
 
 @pytest.mark.parametrize("kind", KINDS)
