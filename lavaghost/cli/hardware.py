@@ -8,7 +8,7 @@ import click
 from lavaghost.base import names
 from lavaghost.base.errors import SpecError
 from lavaghost.cli.commands import PATH, json_option
-from lavaghost.cli.console import bar, emit, percent, say, show, table, write
+from lavaghost.cli.console import bar, emit, milli, percent, say, show, table, write
 
 if TYPE_CHECKING:
     from lavaghost.hardware.activity import Activity
@@ -163,12 +163,14 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
     for violation in m.violations:
         say("  " + violation.line(m.hardware.name))
     extra = values["overhead_learning"]
+    idle = f"; {extra['idle_synapses']:,} synapses below the lowest layer that learns idle"
     figures = {
         "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
         "weights": f"{m.plan.weight_bits} bits",
         "messages": messages.words(m.demand, m.hardware, m.messages),
         "utilization": "  ".join(f"{k} {v:.0%}" for k, v in m.utilization.items()) or "unknown",
-        "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses",
+        "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses"
+        + (idle if extra["idle_synapses"] else ""),
         "activity": report.activity.origin,
     }
     if report.cost is not None:
@@ -184,7 +186,7 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
         figures[f"time per {what}"] = "unknown" if time is None else f"{time * 1e6:.4g} us"
     for row in m.hardware.published:
         figures[f"published: {row.what}"] = (
-            f"{_si(row.energy_j, 'J')}, {_si(row.latency_s, 's')} ({row.confidence})"
+            f"{milli(row.energy_j, 'J')}, {milli(row.latency_s, 's')} ({row.confidence})"
         )
     if "plot" in values:
         figures["plot"] = values["plot"]
@@ -199,10 +201,6 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
                 say(f"  {text}")
     say("")
     say("Estimated from published figures; not tested on hardware.")
-
-
-def _si(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value * 1e3:.4g} m{unit}"
 
 
 @click.command("hardware")

@@ -6,17 +6,10 @@ from typing import Any, NamedTuple
 import click
 
 from lavaghost.base import names
-from lavaghost.cli.commands import LAVA_MODEL, PATH, SOURCES, choice, force_option, json_option
+from lavaghost.cli.commands import LAVA_MODEL, PATH, SOURCES, choice, force_option, json_option, numbers
 from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
 
-
-def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of sizes; write for example 128,64") from None
+_sizes = numbers("sizes", "128,64")
 
 
 def _settings(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
@@ -49,6 +42,7 @@ FIELDS = (
     Field("--activation", choice(names.Activation), "network.activation", "Rate function of hidden layers."),
     Field("--saturation", float, "network.saturation", "Upper bound of a relu rate."),
     Field("--loss", choice(names.Loss), "network.loss", "What the output is nudged towards."),
+    Field("--plastic", _sizes, "network.plastic", "Layers that learn, such as 2,3; all unless given."),
     Field("--method", str, "method.name", "ghost (default), a control (backprop, frozen), or one of your own."),
     Field("--mechanism", choice(names.Mechanism), "method.mechanism", "How ghosts cancel the feedback."),
     Field("--rule", choice(names.RuleName), "method.rule", "Local learning rule."),

@@ -117,8 +117,8 @@ class Demand:
     relays: tuple[Population, ...] = ()
 
     @property
-    def countable(self) -> bool:
-        """Whether hidden units are plain relu units, whose rates can be sent as a number of spikes."""
+    def unbounded(self) -> bool:
+        """Whether hidden units are plain relu units, as sigma-delta neurons are."""
         return self.graph.activation == "relu" and self.graph.saturation is None
 
     @property
@@ -156,6 +156,11 @@ class Demand:
     def synapses(self) -> int:
         """All synapses."""
         return sum(s.synapses for s in self.shares)
+
+    @property
+    def plastic_synapses(self) -> int:
+        """Those whose weights change; frozen layers have static ones, and so has what is a copy of them."""
+        return sum(s.synapses for s in self.shares if s.plastic)
 
 
 def demand_of(graph: Graph, phase: Phase) -> Demand:
