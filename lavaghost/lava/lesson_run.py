@@ -27,7 +27,7 @@ STEPS_AT_ONCE = 2048
 """Time steps of one run of Lava: about a second, in which the host evaluates and reports."""
 
 
-class Plan(Protocol):
+class SessionPlan(Protocol):
     """What is learned, in which processes, and what the host wants to hear of it.
 
     record, record_every   layers, and every how many trials
@@ -61,7 +61,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class LessonPlan:
-    """A whole run: see `Plan`, and `LavaLearner` for what is not in it."""
+    """A whole run: see `SessionPlan`, and `LavaLearner` for what is not in it."""
 
     graph: Graph
     course: AnyCourse
@@ -85,11 +85,11 @@ class LessonPlan:
         return -(-self.total // ROWS)
 
     def exports(self, first: int) -> list[int]:
-        """See `Plan`."""
+        """See `SessionPlan`."""
         return export_plan(self.course, self.per_epoch, self.epochs, self.looks, first)
 
     def lessons(self, numbers: AnyNumbers) -> Lessons:
-        """See `Plan`."""
+        """See `SessionPlan`."""
         data = self.data
         order = TrialOrder(self.seed, len(data.x_train), self.per_epoch, self.course.pretrain)
         return lessons_of(numbers, data.x_train, np.eye(data.n_classes)[data.y_train], order)
@@ -112,7 +112,7 @@ class LessonRun:
     """
 
     def __init__(
-        self, plan: Plan, numbers: AnyNumbers, first: int, recorded: Callable[[int, Array], None]
+        self, plan: SessionPlan, numbers: AnyNumbers, first: int, recorded: Callable[[int, Array], None]
     ) -> None:
         from lavaghost.lava.processes.ghost.ghost_network import ghost_network
         from lavaghost.lava.quiet import quiet

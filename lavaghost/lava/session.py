@@ -106,7 +106,7 @@ class Session:
 
     def poll(self, out_port: Any) -> Array | None:
         """The next message of an OutPort that has `flag_external_pipe`, or None if there is none yet."""
-        with self._waiting(self._timeout_s) as runtime:
+        with self._waiting() as runtime:  # nothing is waited for, so the deadline of a `wait` around it stands
             port = _leaf(out_port).external_pipe_csp_recv_port
             return Watched(port, runtime).recv() if port.probe() else None
 
@@ -147,12 +147,13 @@ class Session:
             self.close()
 
     @contextmanager
-    def _waiting(self, timeout_s: float, since: float | None = None) -> Iterator[WatchedRuntime]:
-        """The runtime with a deadline; whatever is raised ends it."""
+    def _waiting(self, timeout_s: float | None = None, since: float | None = None) -> Iterator[WatchedRuntime]:
+        """The runtime with a deadline, or with the one that it has; whatever is raised ends it."""
         if self._runtime is None:
             raise LavaError("this Lava session is closed; open a new one")
         try:
-            self._runtime.expect_within(timeout_s, since)
+            if timeout_s is not None:
+                self._runtime.expect_within(timeout_s, since)
             yield self._runtime
         except BaseException:
             self.close()

@@ -112,7 +112,7 @@ def _checked(graph: Graph, x: Array, labels: Array, first: int) -> tuple[Array, 
 
 @dataclass(frozen=True, eq=False)
 class _Stream:
-    """See `lesson_run.Plan`: the output of every trial is recorded, and the last one's numbers are asked for."""
+    """See `lesson_run.SessionPlan`: the output of every trial is recorded, and the last one's numbers are asked for."""
 
     graph: Graph
     course: AnyCourse

@@ -1,9 +1,12 @@
 """A stream on Lava is the stepped loop on the same samples: numbers and answers, to the bit, in one call or in two."""
 
+import time
+
 import numpy as np
 import pytest
 from lava_integers import LABELS, SAMPLES, course_of, integers_of
 from lava_integers import network as integer_network
+from lava_leaks import HANGING_S
 from lava_networks import PAIRS, network, parameters, plan
 from lava_streams import MODELS, same, stepped
 
@@ -11,6 +14,7 @@ from lavaghost.base.errors import DivergedError, LavaError, SpecError
 from lavaghost.lava import lesson_run
 from lavaghost.lava.number_systems import AnyNumbers, arrays_of
 from lavaghost.lava.stream import learn_stream
+from lavaghost.methods.ghost.rules import Rule
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import LoihiWidths
 
@@ -75,11 +79,27 @@ def test_an_interrupted_stream_leaves_nothing(model, monkeypatch):
     same(params, parameters(net))
 
 
-def test_a_process_that_fails_and_a_time_out_are_lava_errors():
+@pytest.mark.parametrize("model", MODELS)
+def test_a_process_that_fails_or_never_answers_is_a_lava_error(model):
+    def fails(_local):
+        raise ZeroDivisionError("a rule of the user's own")
+
+    def sleeps(_local):
+        time.sleep(HANGING_S)
+
     net = network()
-    course = plan(net, "temporal")
-    with pytest.raises(LavaError, match=r"within the time-out of 1e-06 s"):
-        learn_stream(net, course, parameters(net), SAMPLES, LABELS, timeout_s=1e-6)
+    for rule, said in ((fails, "a rule of the user's own"), (sleeps, r"within the time-out of 0\.5 s")):
+        course = plan(net, Rule("own", rule))
+        with pytest.raises(LavaError, match=said):
+            learn_stream(
+                net,
+                course,
+                parameters(net),
+                SAMPLES,
+                LABELS,
+                processes=model,
+                timeout_s=0.5 if rule is sleeps else None,
+            )
 
 
 def test_numbers_that_leave_the_finite_range_are_named():
