@@ -182,3 +182,23 @@ def test_bad_input_is_one_line(case, model: Path, tmp_path: Path, capfd) -> None
     assert len(said) == 1
     assert word in said[0]
     assert not (tmp_path / "model.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("width", "classes", "word"),
+    [(63, 10, "63"), (64, 12, "classes")],
+    ids=["another size", "classes never declared"],
+)
+def test_data_that_do_not_fit_are_refused_before_anything_is_learned(
+    width, classes, word, model: Path, tmp_path: Path, capfd
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 17, (60, width)).astype(np.uint8), np.arange(60) % classes
+    np.savez(tmp_path / "odd.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    capfd.readouterr()
+    out = tmp_path / "out"
+    assert run(["adapt", str(model), "--dataset", str(tmp_path / "odd.npz"), "--out", str(out)]) == 2
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("lavaghost: ")]
+    assert len(said) == 1
+    assert word in said[0]
+    assert not list(out.glob("*.safetensors"))
