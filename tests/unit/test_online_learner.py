@@ -1,4 +1,4 @@
-"""A network that learns in an application: to the bit what a run learns, in bounded memory, nothing wrong in silence."""
+"""A network that learns in an application: to the bit what a run learns, in bounded memory, and never in silence."""
 
 import gc
 import resource
