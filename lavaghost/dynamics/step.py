@@ -170,12 +170,18 @@ def online_ghost(v_ghost: Array, feedback: Array, held: bool, spec: Graph, arith
 
 
 def network_step(
-    net: Wiring, state: State, input_drive: Array, target: Array | None, arith: Arithmetic
+    net: Wiring,
+    state: State,
+    input_drive: Array,
+    target: Array | None,
+    arith: Arithmetic,
+    nudged: bool | None = None,
 ) -> State:
     """The next state.
 
     `input_drive` is `W_1 x` of the present input, `(batch, n_1)`: constant in a trial, so the caller computes
-    it once. `target` is `(batch, n_L)` in the nudged phase and None in the free phase.
+    it once. `target` is `(batch, n_L)` in the nudged phase and None in the free phase; also in a `nudged` phase whose
+    target is withheld, in which ghosts that hold, hold.
     """
     spec = net.graph
     depth = spec.depth
@@ -184,7 +190,7 @@ def network_step(
     v_ghost: tuple[Array, ...] = ()
     arriving: tuple[Array, ...] = ()
     if spec.replicates:
-        held = target is not None
+        held = target is not None if nudged is None else nudged
         v_ghost = tuple(
             online_ghost(v, fb, held, spec, arith) for v, fb in zip(state.v_ghost, state.feedback, strict=True)
         )

@@ -4,7 +4,7 @@ A trial is `t_free_steps` without and `t_nudge_steps` with a target; its first s
 the equilibrium engine as the phases grow, and with one sample it equals the Lava processes to the bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
 from lavaghost.numbers.integers import Integers
 
+Withholds = Callable[[Array, Array], bool]
+"""Of the outputs of a free phase, and of the target in the same numbers, both `(1, n_L)`."""
+
 
 class Stepped:
     """Euler steps of `graph` in `arith` (double precision unless told otherwise)."""
@@ -24,9 +27,16 @@ class Stepped:
         self.arith: Arithmetic = Float() if arith is None else arith
 
     def states(
-        self, numbers: Parameters | Integers, x: Array, target: Array | None = None
+        self,
+        numbers: Parameters | Integers,
+        x: Array,
+        target: Array | None = None,
+        withholds: Withholds | None = None,
     ) -> Iterator[tuple[Wiring, State]]:
-        """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`."""
+        """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`.
+
+        `withholds` says of the outputs of the free phase whether the target is withheld from the nudged one.
+        """
         net = wire(self.graph, numbers, self.arith)
         schedule = self.graph.schedule
         # the input is clamped in a trial, so what its weights deliver is computed once
@@ -37,9 +47,11 @@ class Stepped:
             state = network_step(net, state, drive, None, self.arith)
             yield net, state
         if target is not None:
-            goal = self.arith.array(target)
+            goal: Array | None = self.arith.array(target)
+            if withholds is not None and withholds(self.rates(state)[-1], goal):
+                goal = None
             for _ in range(schedule.t_nudge_steps):
-                state = network_step(net, state, drive, goal, self.arith)
+                state = network_step(net, state, drive, goal, self.arith, nudged=True)
                 yield net, state
 
     def rates(self, state: State) -> tuple[Array, ...]:
@@ -53,10 +65,14 @@ class Stepped:
         return tuple(rate(v, self.graph, k + 1, self.arith) for k, v in enumerate(state.v_ghost, start=1))
 
     def ends(
-        self, numbers: Parameters | Integers, x: Array, target: Array | None = None
+        self,
+        numbers: Parameters | Integers,
+        x: Array,
+        target: Array | None = None,
+        withholds: Withholds | None = None,
     ) -> tuple[State, State]:
-        """The states at the end of the free phase and at the end of the trial."""
-        steps = self.states(numbers, x, target)
+        """The states at the end of the free phase and at the end of the trial; see `states`."""
+        steps = self.states(numbers, x, target, withholds)
         _, state = next(steps)
         free = state
         for step, (_, state) in enumerate(steps, start=2):
@@ -69,9 +85,11 @@ class Stepped:
         free, _ = self.ends(params, x)
         return self.rates(free)[-1]
 
-    def trial(self, params: Parameters | Integers, x: Array, target: Array) -> Trial:
-        """See `TrialEngine`."""
-        free_state, state = self.ends(params, x, target)
+    def trial(
+        self, params: Parameters | Integers, x: Array, target: Array, withholds: Withholds | None = None
+    ) -> Trial:
+        """See `TrialEngine`, and `states`."""
+        free_state, state = self.ends(params, x, target, withholds)
         return self.finished(x, free_state, state)
 
     def finished(self, x: Array, free_state: State, state: State) -> Trial:

@@ -27,16 +27,25 @@ class Learning(Spec):
     """Relaxation sweeps of the equilibrium engine; with `tolerance`, the largest number allowed."""
     tolerance: Positive | None = None
     """Solve until no rate changes by more than this, relative to the largest deviation."""
+    margin: NotNegative | None = None
+    """One sample at a time: no target is given where the answer is right by more than this."""
 
 
 def engine_faults(learning: Any) -> list[str]:
     """What an engine has no use for, a line each."""
-    if getattr(learning, "tolerance", None) is None or learning.engine == "equilibrium":
-        return []
-    return [
-        f"learning.tolerance belongs to engine 'equilibrium'; for '{learning.engine}' set the schedule's "
-        "t_free_steps and t_nudge_steps"
-    ]
+    found = []
+    if getattr(learning, "tolerance", None) is not None and learning.engine != "equilibrium":
+        found.append(
+            f"learning.tolerance belongs to engine 'equilibrium'; for '{learning.engine}' set the schedule's "
+            "t_free_steps and t_nudge_steps"
+        )
+    single = learning.engine != "equilibrium" and getattr(learning, "batch_size", 1) == 1
+    if getattr(learning, "margin", None) is not None and not single:
+        found.append(
+            "learning.margin withholds the target of single samples; use engine 'lava', arithmetic loihi, or "
+            "`lavaghost adapt`"
+        )
+    return found
 
 
 SHALLOW = 7

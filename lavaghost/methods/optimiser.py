@@ -30,7 +30,7 @@ def learning_rate(eta: float, decay: Decay, progress: float) -> float:
 
 def learned_tensors(graph: Graph) -> tuple[str, ...]:
     """Tensors that have a velocity: weights, biases, and feedback that a method learns by factors."""
-    depth = range(1, graph.depth + 1)
+    depth = [k for k in range(1, graph.depth + 1) if graph.learns(k)]
     feedback = [p.tensor for p in graph.along("feedback") if p.own and p.plastic and p.tensor is not None]
     return (*(f"weights.{k}" for k in depth), *(f"biases.{k}" for k in depth), *feedback)
 
@@ -53,11 +53,13 @@ class Momentum:
             velocity[:] = arrays[name]
 
     def apply(self, params: Parameters, changes: Changes, eta: float) -> None:
-        """One step of size `eta`; a tensor without factors stays as it is."""
+        """One step of size `eta`; a tensor without factors, or of a layer that does not learn, stays as it is."""
         if params is not self._params:
             self._params, self._arrays = params, params.named()
         arrays = self._arrays
         for name, (post, pre, gain) in changes.factors.items():
+            if name not in self._velocities:
+                continue
             velocity, weights = self._velocities[name], arrays[name]
             # not by the product's beta: OpenBLAS scales with it in a pass that is slower than this one
             velocity *= self.momentum
@@ -72,6 +74,8 @@ class Momentum:
             own = arrays[name]
             own += change.astype(own.dtype, copy=False)
         for name, other in changes.follow.items():
+            if other not in self._velocities:
+                continue
             add_scaled(self._velocities[other], arrays[name], eta)
 
     def _apply_bias(self, bias: Array, name: str, post: Array, gain: float, eta: float) -> None:

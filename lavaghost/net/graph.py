@@ -200,6 +200,10 @@ class Graph:
         """Whether every projection with weights is dense."""
         return all(p.kind in ("dense", "one_to_one") for p in self.projections)
 
+    def learns(self, k: int) -> bool:
+        """Whether the weights and biases of layer k (from 1) learn."""
+        return self.network.learns(k)
+
     # ---- parts, by name
 
     def layer(self, k: int) -> str:
@@ -291,7 +295,7 @@ def upwards(network: Network) -> Iterator[Projection]:
             path="feedforward",
             kind=network.kind(k),
             tensor=f"weights.{k}",
-            plastic=True,
+            plastic=network.learns(k),
         )
 
 
@@ -309,7 +313,7 @@ def fed_back(network: Network, feedback: Literal["tied", "random", "learned"]) -
                 tensor=f"weights.{k + 1}",
                 own=False,
                 transposed=True,
-                plastic=True,
+                plastic=network.learns(k + 1),
             )
         else:
             tensor, learned = f"feedback.{k}", feedback == "learned"

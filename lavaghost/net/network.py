@@ -9,10 +9,11 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from lavaghost.base.names import Activation, Loss
-from lavaghost.base.spec import Positive, Sizes, Spec, listed
+from lavaghost.base.spec import Count, Positive, Sizes, Spec, listed
 from lavaghost.net.kinds import KINDS
 
 KindNames = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], BeforeValidator(listed)]
+LayerNumbers = Annotated[tuple[Count, ...], BeforeValidator(listed)]
 
 
 class Schedule(Spec):
@@ -40,6 +41,8 @@ class Physics(Spec):
     loss: Loss = "cross_entropy"
     kinds: KindNames = ()
     """Kind of the projection onto each layer, from the first hidden one; none given are all dense."""
+    plastic: LayerNumbers = ()
+    """The layers, from 1, whose weights and biases learn; none given are all. The others stay as they are."""
 
     @model_validator(mode="after")
     def _together(self) -> "Physics":
@@ -49,6 +52,8 @@ class Physics(Spec):
             )
         for name in self.kinds:
             KINDS.find(name)  # a SpecError passes through with its own words
+        if list(self.plastic) != sorted(set(self.plastic)):
+            raise ValueError(f"plastic is {list(self.plastic)}; name each layer once, in order")
         return self
 
 
@@ -63,11 +68,15 @@ class Network(Physics):
     layers: Sizes
 
     @model_validator(mode="after")
-    def _a_kind_each(self) -> "Network":
+    def _in_its_layers(self) -> "Network":
         if self.kinds and len(self.kinds) != self.depth:
             raise ValueError(
                 f"kinds names {len(self.kinds)} projections, and the layers have {self.depth}; name one for each, "
                 "or none"
+            )
+        if self.plastic and self.plastic[-1] > self.depth:
+            raise ValueError(
+                f"plastic names layer {self.plastic[-1]}, and there are layers 1 to {self.depth}; name these"
             )
         return self
 
@@ -86,3 +95,7 @@ class Network(Physics):
     def kind(self, k: int) -> str:
         """The name of the kind of W_k."""
         return self.kinds[k - 1] if self.kinds else "dense"
+
+    def learns(self, k: int) -> bool:
+        """Whether the weights and biases of layer k (from 1) learn."""
+        return not self.plastic or k in self.plastic

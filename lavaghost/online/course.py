@@ -47,6 +47,7 @@ class Course:
     samples    trials of the whole run, over which `decay` lets eta fall
     pretrain   trials before them in which only learned ghosts learn
     ghosts     steps of learned ghosts; None for ghosts that do not learn
+    margin     no target is given where the answer is right by more than this; None: it is always given
     """
 
     graph: Graph
@@ -56,10 +57,15 @@ class Course:
     samples: int
     pretrain: int = 0
     ghosts: OnlineGhosts | None = None
+    margin: float | None = None
+
+    def withholds(self, output: Array, target: Array) -> bool:
+        """Whether the answer `output (1, n_L)` of a free phase is right by the margin, so that no target is given."""
+        return self.margin is not None and right_by(output, target, self.margin)
 
     def step(self, k: int, trial: int) -> float:
-        """eta_k of layer k (from 1) in trial `trial` (from 0); 0 while ghosts are pre-trained."""
-        if trial < self.pretrain:
+        """eta_k of layer k (from 1) in trial `trial` (from 0); 0 while ghosts are pre-trained, and if it is frozen."""
+        if trial < self.pretrain or not self.graph.learns(k):
             return 0.0
         progress = (trial - self.pretrain) / self.samples
         return learning_rate(self.eta, self.decay, progress) * restoring_gain(self.graph, k)
@@ -110,10 +116,12 @@ class Course:
 
     def bias(self, k: int, trial: int, bias: Array, y: Array) -> Array:
         """The biases of layer k after `trial`, `(n_k,)`."""
-        return bias + y[0]
+        return bias + y[0] if self.graph.learns(k) else bias
 
     def ghost_bias(self, k: int, trial: int, bias: Array, signals: tuple[Array, Array | None]) -> Array:
         """The biases of the ghosts of layer k after `trial`, `(n_{k+1},)`."""
+        if not self.ghosts_learn:
+            return self.bias(k + 1, trial, bias, signals[0])
         return bias + signals[0][0]
 
 
@@ -146,7 +154,16 @@ def course(
     if faults or not isinstance(rule, Rule):
         raise SpecError(join_faults(faults))
     pretrain = method.pretrain_batches(graph)
-    return Course(graph, rule, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts)
+    return Course(
+        graph, rule, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts, learning.margin
+    )
+
+
+def right_by(output: Array, target: Array, margin: float) -> bool:
+    """Whether the output of the class that `target (1, n_L)` names is above all others by more than `margin`."""
+    label = int(target[0].argmax())
+    others = np.delete(output[0], label)
+    return bool(others.size and output[0, label] - others.max() > margin)
 
 
 class Change(NamedTuple):
@@ -163,7 +180,8 @@ def changes(course: Course, index: int, trial: Trial) -> list[Change]:
     signals = [course.signal(k, index, trial.local(k))[0] for k in range(1, depth + 1)]
     found = []
     for k, (y, r) in enumerate(zip(signals, trial.pre, strict=True), start=1):
-        found += [Change(f"weights.{k}", y, r[0]), Change(f"biases.{k}", y, None)]
+        if course.graph.learns(k):
+            found += [Change(f"weights.{k}", y, r[0]), Change(f"biases.{k}", y, None)]
     if course.ghosts is not None:
         for k in range(1, depth):
             error = course.ghost_error(trial.free[k], trial.ghost_rate[k - 1])[0]
@@ -198,6 +216,7 @@ def online_epoch(
     engine = Stepped(course.graph)
     index = first
     for x, target in samples:
-        apply_trial(course, index, engine.trial(params, x[np.newaxis], target[np.newaxis]), params)
+        trial = engine.trial(params, x[np.newaxis], target[np.newaxis], course.withholds)
+        apply_trial(course, index, trial, params)
         index += 1
     return index

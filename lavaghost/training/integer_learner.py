@@ -93,10 +93,8 @@ class IntegerLearner:
     def _learn(self, picked: Array, first: int, halvings: int, network: bool = True) -> int:
         """Learn from the samples `picked`; how many errors saturated."""
         x, labels = self._inputs[picked], self.data.y_train[picked]
-        _, saturated = self.compiled.learn(
-            self.rule, self.learning, x, labels, first, halvings, network=network
-        )
-        return saturated
+        found = self.compiled.learn(self.rule, self.learning, x, labels, first, halvings, network=network)
+        return found.saturated
 
     def measure(self, epoch: int) -> dict[str, Any]:
         """See `Learner`."""

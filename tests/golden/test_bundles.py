@@ -44,6 +44,7 @@ def opened(name: str) -> Model:
 def stated(trained: Model) -> dict[str, Any]:
     """What it says of itself, under the names of version 1.0, where settings of ghosts were those of learning."""
     schedule, method = trained.learning.model_dump(mode="json"), trained.method
+    assert schedule.pop("margin") is None  # version 1.0 had none
     if schedule.pop("arithmetic") == "loihi":
         schedule.pop("engine")  # said by its learning
         schedule["rule"] = method.local_rule.name if isinstance(method, Ghost) else None

@@ -28,27 +28,45 @@ from tests.networks import ghost_graph
 PHYSICS: Any = {"loss": "squared_error", "lam": 0.25, "beta": 1.0}
 
 
-def course_of(mechanism: Any = "duplicate", **learning: Any) -> IntegerCourse:
-    net = ghost_graph(layers=(6, 5, 4, 3), mechanism=mechanism, **PHYSICS)
+def course_of(mechanism: Any = "duplicate", plastic: tuple[int, ...] = (), **learning: Any) -> IntegerCourse:
+    net = ghost_graph(layers=(6, 5, 4, 3), mechanism=mechanism, plastic=plastic, **PHYSICS)
     settings: Any = {"eta_exponent": -2, "pretrain_samples": 2, "seed": 5, "epochs": 4}
     plan = IntegerLearning(**{**settings, **learning})
     return IntegerCourse(net, RULES["temporal"], plan, default_formats(net), DEFAULT, 3)
 
 
-@pytest.mark.parametrize("rounding", ["independent", "shared", "nearest"])
+@pytest.mark.parametrize(
+    ("plastic", "rounding", "margin"),
+    [
+        ((), "independent", None),
+        ((), "shared", None),
+        ((), "nearest", 0.0),
+        ((1,), "shared", 0.0),
+        ((2, 3), "independent", None),
+        ((1, 3), "independent", 0.02),
+    ],
+)
 @pytest.mark.parametrize("mechanism", ["duplicate", "learned", "online"])
-def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, rounding):
-    course = course_of(mechanism, rounding=rounding, halve_at=(0.3,))
+def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, plastic, rounding, margin):
+    course = course_of(mechanism, plastic, rounding=rounding, halve_at=(0.3,), margin=margin)
     net, formats, rule = course.graph, course.formats, rule_of(course.learning, DEFAULT)
     integers = CompiledNetwork(net, initial_integers(net, 1, formats, DEFAULT), seed=5)
-    arith, engine, rng, moved = integers.arith, Stepped(net, integers.arith), np.random.default_rng(0), 0
+    arith, engine, rng = integers.arith, Stepped(net, integers.arith), np.random.default_rng(0)
+    moved, withheld = 0, []
     for trial in range(8):
         x, label = rng.random((1, 6)), int(rng.integers(3))
         before = integers.integers
         old = before.arrays
-        free, end = engine.ends(before, x, np.eye(3)[[label]])
+        free, end = engine.ends(before, x, np.eye(3)[[label]], course.withholds)
         seen = engine.finished(x, free, end)
-        integers.learn(course.rule, course.learning, arith.input(x), np.array([label]), *course.lesson(trial))
+        found = integers.learn(
+            course.rule, course.learning, arith.input(x), np.array([label]), *course.lesson(trial)
+        )
+        np.testing.assert_array_equal(found.outputs, free.v_mem[-1])
+        others = np.delete(free.v_mem[-1][0], label).max()
+        right = margin is not None and free.v_mem[-1][0, label] - others > arith.array(margin)
+        assert found.withheld == int(right)
+        withheld.append(right)
         new = integers.integers.arrays
         sent = [arith.input(x), *(arith.message(r, k) for k, r in enumerate(engine.rates(end), start=1))]
         y = [course.signal(k, trial, seen.local(k)) for k in range(1, 4)]
@@ -57,6 +75,8 @@ def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, rounding):
             q = course.synapses("weights", k, trial, w.shape)
             wanted = updated(w, pre_trace(sent[k - 1][0], DEFAULT), [y[k - 1][0]], q, rule)
             np.testing.assert_array_equal(new[f"weights.{k}"], wanted)
+            if not net.learns(k):
+                np.testing.assert_array_equal(wanted, w)
             moved += int((wanted != w).sum())
             np.testing.assert_array_equal(
                 new[f"biases.{k}"], course.bias(k, trial, old[f"biases.{k}"], y[k - 1])
@@ -77,7 +97,8 @@ def test_cells_and_synapses_learn_what_the_loops_learn(mechanism, rounding):
             left = course.cancelling(k, trial, seen.left_over[k - 1])
             wanted = updated(i, pre_trace(heard[0], DEFAULT), [left[0]], q, rule)
             np.testing.assert_array_equal(new[f"ghost_inhibition.{k}"], wanted)
-    assert moved > 20
+    assert moved > (20 if margin is None and not plastic else 2)
+    assert margin is None or 0 < sum(withheld) < 8
 
 
 @pytest.mark.parametrize("rounding", ["independent", "shared"])

@@ -195,8 +195,8 @@ def _ghosts(m, nudged, s):  # type: ignore[no-untyped-def]
 
 
 @inner
-def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
-    """`network_step`; returns whether any membrane changed."""
+def step(m, target, nudged, given, s):  # type: ignore[no-untyped-def]
+    """`network_step`, in the nudged phase with a target or without; returns whether any membrane changed."""
     depth = len(m.n) - 1
     changed = _ghosts(m, nudged, s) if s.ghosts else False
     for k in range(depth):
@@ -211,7 +211,7 @@ def step(m, target, nudged, s):  # type: ignore[no-untyped-def]
         else:
             for i in range(len(u)):
                 current = np.int64(drive[i]) + b[i]
-                if nudged and k == depth - 1:
+                if given and k == depth - 1:
                     current += shift(np.int64(target[i]) - u[i], s.beta)
                 new = integrate(u[i], current, s.take, s.decay, s.limit)
                 changed |= new != u[i]

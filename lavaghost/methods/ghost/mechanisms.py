@@ -39,7 +39,15 @@ def population(network: Network, k: int, mechanism: Mechanism) -> Population:
 def _duplicate(network: Network, k: int, back: Projection) -> Iterator[Projection]:
     here, ghost = layer_name(network, k), f"ghost.{k}"
     kind, tensor = network.kind(k + 1), f"weights.{k + 1}"
-    yield Projection(source=here, target=ghost, path="ghost", kind=kind, tensor=tensor, own=False, plastic=True)
+    yield Projection(
+        source=here,
+        target=ghost,
+        path="ghost",
+        kind=kind,
+        tensor=tensor,
+        own=False,
+        plastic=network.learns(k + 1),
+    )
     yield back.model_copy(update={"source": ghost, "path": "inhibition", "own": False})
 
 

@@ -1,7 +1,7 @@
 """A network in integers as compiled loops see it: mantissas, states and traces, and the way in and out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,14 +30,24 @@ from lavaghost.online.integers.update import (
 ALL = 10**6
 """As many steps as the schedule has."""
 NOTHING = Trials(
-    reset=False, free=0, keep=False, nudged=0, errors=False, learn=False, network=False, seed=0, first=0
+    reset=False,
+    free=0,
+    keep=False,
+    nudged=0,
+    given=True,
+    margin=-1,
+    errors=False,
+    learn=False,
+    network=False,
+    seed=0,
+    first=0,
 )
 WHOLE = NOTHING._replace(reset=True, free=ALL, keep=True, nudged=ALL)
 FREE = WHOLE._replace(nudged=0)
 ANY = np.zeros((1, 1), np.int32)
 """One trial whose messages do not matter."""
 _NONE = np.zeros(0, np.int64)
-STILL = Plastic(_NONE, _NONE, _NONE, _NONE, _NONE, 0, 0, 0, False, False, False)
+STILL = Plastic(_NONE, _NONE, _NONE, _NONE, _NONE, 0, 0, 0, False, False, False, np.zeros(0, np.bool_))
 NO_RULE = EngineRule(0, 0, 0, 0, 0, 0, 0, 0)
 """Where nothing learns."""
 COMPILING = "compiling the loops of integers, once on this computer: about 15 seconds"
@@ -47,6 +57,21 @@ def initial_integers(graph: Graph, seed: int, formats: Formats, widths: LoihiWid
     """`initial_parameters`, each weight at the nearest value that can be set."""
     real = initial_parameters(graph, seed, np.float64).named()
     return Integers.nearest(real, formats, widths, step=widths.static_step)
+
+
+class Learned(NamedTuple):
+    """What some trials did.
+
+    steps      that had to be computed
+    saturated  traces of W_1..W_L at their limit
+    withheld   trials whose target was withheld, since the answer was right by the margin
+    outputs    u_L at the end of each free phase, `(count, n_L)` states: the answers before anything was learned
+    """
+
+    steps: int
+    saturated: int
+    withheld: int
+    outputs: Array
 
 
 class CompiledNetwork:
@@ -180,6 +205,7 @@ class CompiledNetwork:
             stochastic=learning.error_rounding == "stochastic",
             prediction=rule.needs_prediction,
             learned=self.graph.ghosts_learn,
+            layers=np.array([self.graph.learns(k) for k in range(1, self.graph.depth + 1)]),
         )
 
     # ---- one sample at a time
@@ -191,7 +217,7 @@ class CompiledNetwork:
 
     def trial(self, x: Array, target: Array) -> int:
         """Both phases of one sample of messages `x (n_0,)`, with a target in states; `states` hold the outcome."""
-        return self._perform(x[None], WHOLE, targets=target[None])[0]
+        return self._perform(x[None], WHOLE, targets=target[None]).steps
 
     def free_phase(self, x: Array) -> None:
         """The free phase alone."""
@@ -207,17 +233,18 @@ class CompiledNetwork:
         halvings: int = 0,
         network: bool = True,
         shared: Array | None = None,
-    ) -> tuple[int, int]:
+    ) -> Learned:
         """Trials number `first`.. of messages `x (count, n_0)`; see `perform`. `network` is False while only
         ghosts learn; `shared (count, 5 L)` gives the numbers of rounding `shared`, -1 elsewhere.
         """
-        trials = WHOLE._replace(errors=True, learn=True, network=network, first=first)
-        steps, saturated, _ = self._perform(x, trials, (rule, learning, halvings), shared, labels)
-        return steps, saturated
+        trials = WHOLE._replace(
+            errors=True, learn=True, network=network, first=first, margin=learning.margin_states(self.arith)
+        )
+        return self._perform(x, trials, (rule, learning, halvings), shared, labels)
 
     def outputs(self, x: Array) -> Array:
         """u_L at the end of the free phase of messages `x (count, n_0)`: `(count, n_L)` states."""
-        return self._perform(x, FREE)[2]
+        return self._perform(x, FREE).outputs
 
     def errors(self, rule: Rule, learning: IntegerLearning, sample: int, halvings: int) -> None:
         """Traces y in `states`, of a trial that has ended."""
@@ -238,12 +265,12 @@ class CompiledNetwork:
         """The first step of a trial with messages `x (n_0,)`."""
         self._perform(x[None], NOTHING._replace(reset=True))
 
-    def step(self, target: Array | None) -> None:
-        """A later step; `target (n_L,)` in states while there is one."""
+    def step(self, target: Array | None, withheld: bool = False) -> None:
+        """A later step; `target (n_L,)` in states while there is one, be it `withheld`."""
         if target is None:
             self._perform(ANY, NOTHING._replace(free=1))
         else:
-            self._perform(ANY, NOTHING._replace(nudged=1), targets=target[None])
+            self._perform(ANY, NOTHING._replace(nudged=1, given=not withheld), targets=target[None])
 
     def keep_free(self) -> None:
         """The free phase has ended."""
@@ -264,8 +291,8 @@ class CompiledNetwork:
         shared: Array | None = None,
         labels: Array | None = None,
         targets: Array | None = None,
-    ) -> tuple[int, int, Array]:
-        """`perform` on messages `x (count, n_0)`: steps, traces at their limit, and u_L `(count, n_L)`.
+    ) -> Learned:
+        """`perform` on messages `x (count, n_0)`.
 
         `plan` is what is learned by, and how often the rate is halved. Without labels, all are 0. Arguments are copied,
         so that they are always writable and in order, and their types the same.
@@ -279,7 +306,7 @@ class CompiledNetwork:
             raise SpecError("nothing nudges this network, which has no feedback; ask for its `outputs` alone")
         free, nudged = min(trials.free, schedule.t_free_steps - 1), min(trials.nudged, schedule.t_nudge_steps)
         out = np.empty((count, self.graph.layers[-1]), np.int32)
-        steps, saturated = perform(
+        steps, saturated, withheld = perform(
             self._memory,
             self.shifts,
             plastic,
@@ -291,7 +318,7 @@ class CompiledNetwork:
             np.array(np.zeros((count, 0)) if shared is None else shared, np.int64, order="C"),
             out,
         )
-        return steps, saturated, out
+        return Learned(steps, saturated, withheld, out)
 
 
 def _empty(sizes: tuple[int, ...]) -> Arrays:

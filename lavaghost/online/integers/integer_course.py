@@ -19,8 +19,9 @@ from lavaghost.engines import Local
 from lavaghost.methods.ghost.rules import Rule
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import Formats, LoihiWidths
-from lavaghost.online.course import Course
+from lavaghost.online.course import Course, right_by
 from lavaghost.online.integers.kernels import (
     BIAS,
     ERROR,
@@ -101,13 +102,18 @@ class IntegerCourse:
         index = trial - self.pretrain
         return Lesson(index, self.learning.halvings(index // self.per_epoch), True)
 
+    def withholds(self, output: Array, target: Array) -> bool:
+        """Whether the answer `output (1, n_L)` of a free phase is right by the margin, so that no target is given."""
+        margin = self.learning.margin_states(Loihi(self.formats, self.widths))
+        return margin >= 0 and right_by(output, target, margin)
+
     # ---- signals at the end of a trial, arrays `(1, n)` of states or of traces
 
     def signal(self, k: int, trial: int, local: Local) -> Array:
         """y_k: the rule's error of layer k (from 1) as a trace; 0 while only ghosts learn."""
         lesson = self.lesson(trial)
         error = self.rule.post(local)
-        if not lesson.network:
+        if not lesson.network or not self.graph.learns(k):
             return np.zeros_like(error)
         return self._trace(error, "error", ERROR, k, lesson)
 
@@ -120,11 +126,12 @@ class IntegerCourse:
     ) -> tuple[Array, Array | None]:
         """What G_k learns from: the ghosts' own error, and `partner`, the signal y_{k+1} of what they stand for.
 
-        Duplicates, which have no `error`, learn from the latter alone.
+        Duplicates, which have no `error`, learn from the latter alone, and so far as what they copy does.
         """
         if error is None:
             return partner, None
-        return self._trace(error, "ghost_error", GHOST_ERROR, k, self.lesson(trial)), partner
+        own = self._trace(error, "ghost_error", GHOST_ERROR, k, self.lesson(trial))
+        return own, partner
 
     def cancelling(self, k: int, trial: int, left_over: Array) -> Array:
         """q_k: what the ghosts left of the feedback, as a trace."""
@@ -157,7 +164,7 @@ class IntegerCourse:
     def bias(self, k: int, trial: int, bias: Array, y: Array) -> Array:
         """The biases of layer k after `trial`, in states: synapses from a unit of rate 1, `(n_k,)`."""
         lesson = self.lesson(trial)
-        if not lesson.network:
+        if not lesson.network or not self.graph.learns(k):
             return bias
         slot = self.graph.depth + k - 1
         return self._bias(k, bias, [y[0]], self.rounding(slot, BIAS + k - 1, lesson.sample, (len(bias), 1)))

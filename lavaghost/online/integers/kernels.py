@@ -84,6 +84,7 @@ class Plastic(NamedTuple):
     stochastic  whether errors are rounded stochastically, else to the nearest
     prediction  the rule: prediction error if true, else change in time
     learned     whether ghosts learn
+    layers      whether the weights of a layer learn
     """
 
     bias_pre: Array
@@ -97,6 +98,7 @@ class Plastic(NamedTuple):
     stochastic: bool
     prediction: bool
     learned: bool
+    layers: Array
 
 
 class Trials(NamedTuple):
@@ -106,6 +108,8 @@ class Trials(NamedTuple):
     free        most steps of the free phase after it
     keep        note the end of the free phase
     nudged      most steps of the nudged phase
+    given       whether the nudged phase has a target; without one nothing nudges, and all else is as with one
+    margin      a target is withheld where the answer is right by more than this, in states; never below 0
     errors      find what the neurons would learn from
     learn       learn from it, `network` or ghosts alone
     seed, first the random numbers: seed of the run and number of the first sample
@@ -115,6 +119,8 @@ class Trials(NamedTuple):
     free: int
     keep: bool
     nudged: int
+    given: bool
+    margin: int
     errors: bool
     learn: bool
     network: bool
@@ -272,6 +278,8 @@ def learn_trial(m, x, plastic, r, seed, sample, shared, network):  # type: ignor
         trace_of(x if k == 0 else states(m, P, k - 1), plastic.x1_limit, x1)
     if network:
         for k in range(depth):
+            if not plastic.layers[k]:
+                continue
             w, x1, y = mantissas(m, W, k), part(m.z, m.at_z[X1, k], n[k]), states(m, Y, k)
             key = key_of(seed, k, sample)
             if k == 0:
@@ -279,6 +287,8 @@ def learn_trial(m, x, plastic, r, seed, sample, shared, network):  # type: ignor
             else:
                 learn_columns(w, x1, y, none, r, key, shared[k])
         for k in range(depth):
+            if not plastic.layers[k]:
+                continue
             synapses, bias = part(m.w, m.at_w[BIAS_W, k], n[k + 1]), states(m, B, k)
             key, y = key_of(seed, BIAS + k, sample), states(m, Y, k)
             one, left = plastic.bias_pre[k], plastic.bias_left[k]
@@ -286,7 +296,8 @@ def learn_trial(m, x, plastic, r, seed, sample, shared, network):  # type: ignor
     if plastic.learned:
         for k in range(depth - 1):
             # the ghosts follow each step of the weights that they stand for
-            follow, y = states(m, Y, k + 1) if network else none, above(m, Y_GHOST, k)
+            follow = states(m, Y, k + 1) if network and plastic.layers[k + 1] else none
+            y = above(m, Y_GHOST, k)
             key, x1 = key_of(seed, GHOST + k, sample), part(m.z, m.at_z[X1, k + 1], n[k + 1])
             learn_columns(mantissas(m, G, k), x1, y, follow, r, key, shared[2 * depth + k])
             synapses, bias = part(m.w, m.at_w[GHOST_BIAS_W, k], n[k + 2]), above(m, C, k)
@@ -302,28 +313,41 @@ def learn_trial(m, x, plastic, r, seed, sample, shared, network):  # type: ignor
             learn_rows(mantissas(m, INHIBIT, k), x1, y, none, r, key, shared[4 * depth + k])
 
 
+@inner
+def right_by(output, label, margin):  # type: ignore[no-untyped-def]
+    """`course.withholds`, of the states of the output."""
+    best, first = np.int64(0), True
+    for i in range(len(output)):
+        if i != label and (first or output[i] > best):
+            best, first = np.int64(output[i]), False
+    return not first and np.int64(output[label]) - best > margin
+
+
 def _perform(sources: int):  # type: ignore[no-untyped-def]
     def perform(m, s, plastic, r, trials, inputs, labels, targets, shared, out):  # type: ignore[no-untyped-def]
         """One trial after another of messages `inputs (count, n_0)`; `targets (n_L, n_L)` holds one state per label.
 
         `shared (count, 5 L)` is one rounding number per projection and trial, or -1 for one of each synapse's own.
-        `out (count, n_L)` takes u_L at the end of each trial. Returns the steps that had to be computed, and how many
-        entries of W_1..W_L traces were at their limit.
+        `out (count, n_L)` takes u_L at the end of each free phase. Returns the steps that had to be computed, how many
+        entries of W_1..W_L traces were at their limit, and from how many trials the target was withheld.
         """
         _ = sources  # so that it is a part of the key
-        depth, steps, saturated = len(m.n) - 1, 0, 0
+        depth, steps, saturated, withheld = len(m.n) - 1, 0, 0, 0
         for t in range(len(inputs)):
-            target = targets[labels[t]]
+            target, given = targets[labels[t]], trials.given
             if trials.reset:
                 reset(m, inputs[t], s)
                 steps += 1
             for nudged in (False, True):
                 for _ in range(trials.nudged if nudged else trials.free):
-                    if not step(m, target, nudged, s):
+                    if not step(m, target, nudged, nudged and given, s):
                         break
                     steps += 1
                 if trials.keep and not nudged:
                     keep_free(m, s)
+                    if trials.margin >= 0 and right_by(states(m, U_FREE, depth - 1), labels[t], trials.margin):
+                        given = False
+                        withheld += 1
             if trials.errors:
                 errors(m, s, plastic, trials.seed, trials.first + t)
                 for k in range(depth):
@@ -332,10 +356,10 @@ def _perform(sources: int):  # type: ignore[no-untyped-def]
                         saturated += abs(y[i]) == plastic.y_limit
             if trials.learn:
                 learn_trial(m, inputs[t], plastic, r, trials.seed, trials.first + t, shared[t], trials.network)
-            u = states(m, U, depth - 1)
+            u = states(m, U_FREE, depth - 1)
             for i in range(len(u)):
                 out[t, i] = u[i]
-        return steps, saturated
+        return steps, saturated, withheld
 
     return compiled(perform)
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Rounding
-from lavaghost.base.spec import Count, Spec, listed
+from lavaghost.base.spec import Count, NotNegative, Spec, listed
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.depth import resolution_faults, steps_needed, time_faults
 from lavaghost.methods.ghost.rules import RULES, Rule
@@ -31,6 +31,7 @@ class IntegerLearning(Spec):
     mantissa, exponent   of the rule's literal m 2^e
     mu_exponent, mu_inhibition_exponent   steps of learned ghosts, not normalised
     pretrain_samples  samples on which only learned ghosts learn, before anything else does
+    margin            no target is given where the answer is right by more than this; none: always given
 
     Example: `RunSpec(learning=IntegerLearning(epochs=20, eta_exponent=-6))`.
     """
@@ -54,12 +55,17 @@ class IntegerLearning(Spec):
     mu_exponent: Annotated[int, Field(ge=-20, le=4)] = -8
     mu_inhibition_exponent: Annotated[int, Field(ge=-20, le=4)] = -6
     pretrain_samples: Annotated[int, Field(ge=0, le=10**9)] = 10_000
+    margin: NotNegative | None = None
     chunk: Count = 1000
     """Samples between two reports of progress; it changes nothing else."""
 
     def halvings(self, epoch: int) -> int:
         """How often the learning rate has been halved in `epoch` (from 0)."""
         return sum(epoch >= share * self.epochs for share in self.halve_at)
+
+    def margin_states(self, arith: Loihi) -> int:
+        """The margin in states; -1 for none."""
+        return -1 if self.margin is None else int(arith.array(self.margin))
 
 
 def integer_rule(method: Method) -> Rule:
