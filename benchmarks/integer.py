@@ -31,13 +31,9 @@ from lavaghost.numbers.arithmetic import Float
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.course import course
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    default_formats,
-    integer_rule,
-    suited,
-)
+from lavaghost.online.integers.settings import IntegerLearning, integer_rule, suited
 
 
 def parts(mechanism: Mechanism = "duplicate") -> tuple[Graph, Method]:

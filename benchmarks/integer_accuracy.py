@@ -26,11 +26,8 @@ from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    suited,
-    suited_fraction,
-)
+from lavaghost.online.integers.formats import suited_fraction
+from lavaghost.online.integers.settings import IntegerLearning, suited
 from lavaghost.training.checkpoint import fingerprint, identity
 from lavaghost.training.integer_learner import IntegerLearner
 from lavaghost.training.loop import run as run_loop

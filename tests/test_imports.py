@@ -32,6 +32,7 @@ ROOMS = (
     "verification",
     "evaluation",
     "run",
+    "adapting",
     "studies",
     "verbs",
     "cli",

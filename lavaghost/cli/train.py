@@ -49,6 +49,7 @@ FIELDS = (
     Field("--activation", choice(names.Activation), "network.activation", "Rate function of hidden layers."),
     Field("--saturation", float, "network.saturation", "Upper bound of a relu rate."),
     Field("--loss", choice(names.Loss), "network.loss", "What the output is nudged towards."),
+    Field("--plastic", _sizes, "network.plastic", "Layers that learn, such as 2,3; all unless given."),
     Field("--method", str, "method.name", "ghost (default), a control (backprop, frozen), or one of your own."),
     Field("--mechanism", choice(names.Mechanism), "method.mechanism", "How ghosts cancel the feedback."),
     Field("--rule", choice(names.RuleName), "method.rule", "Local learning rule."),

@@ -14,30 +14,30 @@ import numpy as np
 from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.base.names import LavaModel
 from lavaghost.datasets import Dataset
-from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.dynamics import Parameters
 from lavaghost.engines.threads import suited_threads
 from lavaghost.lava.available import require_lava
 from lavaghost.lava.lesson_run import LessonPlan, LessonRun
 from lavaghost.lava.number_systems import AnyNumbers, arrays_of, check_dense
 from lavaghost.lava.record import Recorder
-from lavaghost.lava.trials import check_engine, check_layers, first_trial
+from lavaghost.lava.starts import begun
+from lavaghost.lava.trials import check_engine, check_layers
 from lavaghost.lava.vectors import unflat
 from lavaghost.methods.base import Method, OwnState
-from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts, online_steps
+from lavaghost.methods.ghost.plasticity import OnlineGhosts
 from lavaghost.methods.learning import Learning
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
-from lavaghost.online.course import course
-from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
-from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
-from lavaghost.online.integers.settings import IntegerLearning, integer_rule
-from lavaghost.training.checkpoint import fingerprint
+from lavaghost.online.integers.compiled_network import CompiledNetwork
+from lavaghost.online.integers.integer_course import IntegerCourse
+from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.training.checkpoint import digest, fingerprint
 from lavaghost.training.checkpoint import identity as identity_of
 from lavaghost.training.diagnostics import diagnose
 from lavaghost.training.float_learner import accuracy, check_finite, check_tensors, probe_of
-from lavaghost.training.integer_learner import accuracy_figures, formats_for, integer_figures
+from lavaghost.training.integer_learner import accuracy_figures, integer_figures
 from lavaghost.training.loop import OnRow, Tell, Trained, run
 
 
@@ -46,6 +46,7 @@ class LavaLearner:
 
     processes  fused, or the network of processes that stands for it
     widths, formats   of integers, where `learning` is theirs
+    start      the numbers that learning begins with, in the arithmetic, formats and widths of the run; else drawn
     ghosts     steps of learned ghosts, which are otherwise set from the activity of the first training samples
     limit      training samples of each epoch (all)
     watch      called as `watch(trials, accuracy)` `looks` times an epoch, while Lava runs on; the history has these
@@ -68,6 +69,7 @@ class LavaLearner:
         processes: LavaModel = "fused",
         widths: LoihiWidths = DEFAULT,
         formats: Formats | None = None,
+        start: AnyNumbers | None = None,
         ghosts: OnlineGhosts | None = None,
         limit: int | None = None,
         record: Sequence[int] = (),
@@ -87,14 +89,22 @@ class LavaLearner:
         n = len(data.x_train)
         self.per_epoch = n if limit is None else min(limit, n)
         self.epochs = learning.epochs
-        self.numbers: AnyNumbers
-        self.course: AnyCourse
-        owner: dict[str, Any] = {}
-        if isinstance(self.learning, IntegerLearning):
-            formats = formats or formats_for(self.graph, data, widths)
-            owner = self._in_integers(self.learning, formats, widths, processes)
-        else:
-            self._in_floating_point(self.learning, ghosts)
+        self.numbers, self.course = begun(
+            self.graph,
+            method,
+            self.learning,
+            data,
+            self.per_epoch,
+            widths=widths,
+            formats=formats,
+            start=start,
+            ghosts=ghosts,
+        )
+        if processes == "decomposed" and isinstance(self.course, IntegerCourse):
+            check_engine(self.course.widths)
+        owner = dict(self.numbers.form()) if isinstance(self.numbers, Integers) else {}
+        if start is not None:
+            owner["start"] = digest(arrays_of(start), {})
         check_layers(self.graph, tuple(record))
         self.pretraining = self.course.pretrain
         self.recorder = Recorder(self.graph, record)
@@ -119,25 +129,6 @@ class LavaLearner:
         )
         self._last: Mapping[str, Any] = {}
         self._run: LessonRun | None = None
-
-    def _in_floating_point(self, learning: Learning, ghosts: OnlineGhosts | None) -> None:
-        self.numbers = params = initial_parameters(self.graph, learning.seed, np.float64)
-        if self.graph.ghosts_learn and ghosts is None:
-            settings = getattr(self.method, "plasticity", GhostSteps())
-            ghosts = online_steps(settings, first_trial(self.graph, params, self.data))
-        samples = self.per_epoch * learning.epochs
-        self.course = course(self.graph, self.method, learning, samples, ghosts=ghosts)
-
-    def _in_integers(
-        self, learning: IntegerLearning, formats: Formats, widths: LoihiWidths, processes: LavaModel
-    ) -> dict[str, Any]:
-        """What a checkpoint belongs to besides."""
-        if processes == "decomposed":
-            check_engine(widths)
-        rule = integer_rule(self.method)
-        self.course = IntegerCourse(self.graph, rule, learning, formats, widths, self.per_epoch)
-        self.numbers = initial_integers(self.graph, learning.seed, formats, widths)
-        return self.numbers.form()
 
     # ---- the loop's side
 
@@ -219,7 +210,7 @@ class LavaLearner:
         if end <= begin:
             return during
         if self._run is None:
-            self._run = LessonRun(self.plan, self.numbers, begin, self.recorder)
+            self._run = LessonRun(self.plan, self.numbers, begin, self.recorder.add)
 
         def arrived(after: int, vector: Array) -> None:
             self.numbers = unflat(self.graph, vector, self.numbers)

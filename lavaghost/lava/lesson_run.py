@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.engines.threads import suited_threads
 from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of
 from lavaghost.lava.phases import Lessons, trial_steps
-from lavaghost.lava.record import ROWS, Recorder
+from lavaghost.lava.record import ROWS
 from lavaghost.lava.runner import default_timeout_s
 from lavaghost.lava.trials import TrialOrder, export_plan
 from lavaghost.net.graph import Graph
@@ -25,9 +27,41 @@ STEPS_AT_ONCE = 2048
 """Time steps of one run of Lava: about a second, in which the host evaluates and reports."""
 
 
+class Plan(Protocol):
+    """What is learned, in which processes, and what the host wants to hear of it.
+
+    record, record_every   layers, and every how many trials
+    total       the trial at which all is over
+    timeout_s   bounds the whole run, if it is given
+    """
+
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def course(self) -> AnyCourse: ...
+    @property
+    def processes(self) -> LavaModel: ...
+    @property
+    def record(self) -> tuple[int, ...]: ...
+    @property
+    def record_every(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def timeout_s(self) -> float | None: ...
+
+    def exports(self, first: int) -> list[int]:
+        """The trials, from `first` on, after which the host wants the parameters."""
+        ...
+
+    def lessons(self, numbers: AnyNumbers) -> Lessons:
+        """The samples, in the number system of `numbers`."""
+        ...
+
+
 @dataclass(frozen=True)
 class LessonPlan:
-    """A whole run: what is learned, from which data, and what the host wants to hear of it; see `LavaLearner`."""
+    """A whole run: see `Plan`, and `LavaLearner` for what is not in it."""
 
     graph: Graph
     course: AnyCourse
@@ -50,32 +84,45 @@ class LessonPlan:
         """No more than the recorder keeps."""
         return -(-self.total // ROWS)
 
+    def exports(self, first: int) -> list[int]:
+        """See `Plan`."""
+        return export_plan(self.course, self.per_epoch, self.epochs, self.looks, first)
+
     def lessons(self, numbers: AnyNumbers) -> Lessons:
-        """The samples, in the number system of `numbers`."""
-        arith, data = arithmetic_of(numbers), self.data
-        samples, targets = arith.input(data.x_train), arith.array(np.eye(data.n_classes)[data.y_train])
-        if isinstance(numbers, Integers):
-            samples, targets = samples.astype(np.int32), targets.astype(np.int32)
+        """See `Plan`."""
+        data = self.data
         order = TrialOrder(self.seed, len(data.x_train), self.per_epoch, self.course.pretrain)
-        return Lessons(samples, targets, order)
+        return lessons_of(numbers, data.x_train, np.eye(data.n_classes)[data.y_train], order)
+
+
+def lessons_of(numbers: AnyNumbers, x: Array, targets: Array, order: Callable[[int], int]) -> Lessons:
+    """Rates `x (n, n_0)` and one-hot `targets (n, n_L)` in the number system of `numbers`."""
+    arith = arithmetic_of(numbers)
+    samples, goals = arith.input(x), arith.array(targets)
+    if isinstance(numbers, Integers):
+        samples, goals = samples.astype(np.int32), goals.astype(np.int32)
+    return Lessons(samples, goals, order)
 
 
 class LessonRun:
     """One session from trial `first` of `plan` on, for a network that has learned `numbers` before it.
 
-    It ends with `close`, with every exception of its session, and with the program.
+    `recorded(trial, vector)` is called with what the layers of `plan.record` sent. It ends with `close` or with its
+    block, with every exception of its session, and with the program.
     """
 
-    def __init__(self, plan: LessonPlan, numbers: AnyNumbers, first: int, recorder: Recorder) -> None:
+    def __init__(
+        self, plan: Plan, numbers: AnyNumbers, first: int, recorded: Callable[[int, Array], None]
+    ) -> None:
         from lavaghost.lava.processes.ghost.ghost_network import ghost_network
         from lavaghost.lava.quiet import quiet
         from lavaghost.lava.session import Session, configuration
 
-        self.plan, self.recorder = plan, recorder
-        exports = export_plan(plan.course, plan.per_epoch, plan.epochs, plan.looks, first)
+        self.plan, self._on_record = plan, recorded
+        exports = plan.exports(first)
         self._exports = deque(exports)
-        recorded = (t for t in range(first, plan.total) if t % plan.record_every == 0)
-        self._recorded = deque(recorded if plan.record else ())
+        sent = (t for t in range(first, plan.total) if t % plan.record_every == 0)
+        self._recorded = deque(sent if plan.record else ())
         with quiet():
             self._network = ghost_network(
                 plan.graph,
@@ -108,7 +155,7 @@ class LessonRun:
 
         def drain() -> None:
             while self._recorded and (row := session.poll(self._network.record_out)) is not None:
-                self.recorder.add(self._recorded.popleft(), row)
+                self._on_record(self._recorded.popleft(), row)
             if self._exports and (found := session.poll(self._network.params_out)) is not None:
                 arrived(self._exports.popleft(), found)
 
@@ -124,7 +171,15 @@ class LessonRun:
         while self._exports and self._exports[0] < end:  # what is still in the pipe
             arrived(self._exports.popleft(), session.receive(self._network.params_out))
         while self._recorded and self._recorded[0] < end:
-            self.recorder.add(self._recorded.popleft(), session.receive(self._network.record_out))
+            self._on_record(self._recorded.popleft(), session.receive(self._network.record_out))
+
+    def __enter__(self) -> "LessonRun":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Stop all processes and end them; twice is harmless."""

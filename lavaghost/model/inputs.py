@@ -22,12 +22,12 @@ UNIT_RANGE = Range(0.0, 1.0, 0.5)
 """Of a network whose record does not say it, and which scales its raw samples: bytes and ink fill 0..1."""
 
 
-def check_data(network: Network, data: Dataset) -> None:
-    """Refuse a network whose input or output does not fit the data set."""
+def check_data(network: Network, data: Dataset, fewer_classes: bool = False) -> None:
+    """Refuse a network whose input or output does not fit the data set, which may have `fewer_classes` if wanted."""
     faults = []
     if network.layers[0] != data.n_inputs:
         faults.append(f"layers[0] is {network.layers[0]}, but {data.name} has {data.n_inputs} inputs")
-    if network.layers[-1] != data.n_classes:
+    if network.layers[-1] != data.n_classes and not (fewer_classes and data.n_classes < network.layers[-1]):
         faults.append(f"layers[-1] is {network.layers[-1]}, but {data.name} has {data.n_classes} classes")
     if faults:
         raise SpecError(join_faults(faults) + "; give the sizes of the data set")
@@ -48,8 +48,8 @@ def inputs_record(data: Dataset) -> dict[str, Any]:
     return {**range_of(data.x_train, data.channels)._asdict(), "channels": data.channels}
 
 
-def scaled_for(trained: Model, data: Dataset) -> Dataset:
-    """`data` as rates of `trained`, in its scale and its channels.
+def scaled_for(trained: Model, data: Dataset, fewer_classes: bool = False) -> Dataset:
+    """`data` as rates of `trained`, in its scale and its channels; see `check_data`.
 
     Raises `SpecError` for other sizes, and, with both ranges and scales, for samples of another kind than those that
     the network was trained on.
@@ -57,7 +57,7 @@ def scaled_for(trained: Model, data: Dataset) -> Dataset:
     seen, channels = _seen(trained)
     if channels == 2 and data.channels == 1 and 2 * data.n_inputs == trained.network.layers[0]:
         data = two_channels(data)
-    check_data(trained.network, data)
+    check_data(trained.network, data, fewer_classes)
     return _scaled(trained, data, seen)
 
 

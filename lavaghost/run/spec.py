@@ -22,6 +22,7 @@ from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.numbers.widths import exponent_of, nearest_power
 from lavaghost.online.any_learning import KINDS, AnyLearning
+from lavaghost.training.start import decided
 
 MAX_BYTES = 1 << 20
 
@@ -81,17 +82,15 @@ def read_spec(
 def continued(path: Path | None, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Model | None]:
     """The network that a configuration or `overrides` start from, if they do, and what it decides unless they say else.
 
-    A network that was only imported decides no method.
+    A network that was only imported decides no method; see `training.start.decided`.
     """
     source = overrides.get("start", _read(path).get("start") if path is not None else None)
     if source is None:
         return {}, None
     start = Model.load(source)
-    physics = start.network.model_dump(exclude={"layers"})
-    found: dict[str, Any] = {"hidden": start.network.layers[1:-1], "network": physics}
-    if start.learning.epochs > 0:
-        found["method"] = start.method.settings()
-    return found, start
+    learning = merged(_read(path) if path is not None else {}, overrides).get("learning", {})
+    integers = isinstance(learning, Mapping) and learning.get("arithmetic") == "loihi"
+    return decided(start, integers), start
 
 
 def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:

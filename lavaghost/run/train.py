@@ -117,6 +117,8 @@ def _model(job: Job, run: Trained) -> Model:
     }
     if start is not None and "imported" in start.record:
         record["imported"] = start.record["imported"]
+    if job.refit is not None:
+        record["refit"] = dict(job.refit)
     model = Model(
         network=job.network,
         method=job.method,

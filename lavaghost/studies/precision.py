@@ -31,12 +31,8 @@ from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    adjusted,
-    integer_rule,
-    suited_fraction,
-)
+from lavaghost.online.integers.formats import suited_fraction
+from lavaghost.online.integers.settings import IntegerLearning, adjusted, integer_rule
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec
 from lavaghost.training.integer_learner import integer_figures

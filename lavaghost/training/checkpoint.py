@@ -31,6 +31,7 @@ class Checkpoint(NamedTuple):
     epoch: int
     tensors: dict[str, np.ndarray[Any, Any]]
     history: list[dict[str, Any]]
+    belongs_to: str = ""
 
 
 def identity(**parts: Any) -> str:
@@ -62,8 +63,11 @@ def save_checkpoint(
     write_atomic(folder / FILE_NAME, save_tensors(kept, metadata=meta))
 
 
-def load_checkpoint(folder: Path, belongs_to: str) -> Checkpoint | None:
-    """The checkpoint in `folder`, or None if there is none yet. Raises `ModelFileError` for any other."""
+def load_checkpoint(folder: Path, belongs_to: str | None) -> Checkpoint | None:
+    """The checkpoint in `folder`, or None if there is none yet. Raises `ModelFileError` for any other.
+
+    Without `belongs_to`, who asks looks at that himself.
+    """
     path = folder / FILE_NAME
     try:
         data = read_regular(path, MAX_BYTES)
@@ -89,12 +93,12 @@ def load_checkpoint(folder: Path, belongs_to: str) -> Checkpoint | None:
         raise ModelFileError(f"{path} has version {version}, this release reads {VERSION}; train anew")
     if not intact:
         raise ModelFileError(f"{path} is damaged (its sha256 differs); remove it and train without --resume")
-    if owner != belongs_to:
+    if belongs_to is not None and owner != belongs_to:
         raise ModelFileError(
             f"{path} belongs to another run ({_differences(owner, belongs_to)}); resume with the same "
             "configuration and data, or choose another --out"
         )
-    return Checkpoint(epoch, tensors, history)
+    return Checkpoint(epoch, tensors, history, owner)
 
 
 def digest(tensors: Mapping[str, np.ndarray[Any, Any]], meta: Mapping[str, str]) -> str:

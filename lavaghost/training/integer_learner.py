@@ -19,9 +19,10 @@ from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.integer_course import PRETRAINING
 from lavaghost.online.integers.probe import probe
-from lavaghost.online.integers.settings import IntegerLearning, check_integer, default_formats, integer_rule
+from lavaghost.online.integers.settings import IntegerLearning, check_integer, integer_rule
 from lavaghost.training.diagnostics import PROBE, backprop_gradient, cosine, norms
 from lavaghost.training.float_learner import check_tensors
 from lavaghost.training.loop import Tell
@@ -38,7 +39,8 @@ class IntegerLearner:
 
     Each row has `accuracy` in integers, and of the first 500 training samples `cosines` of the expected weight change
     to backprop at the same weights, `sampled_cosines` of one draw of the random numbers, `residuals`, and the shares
-    of saturated weights, messages and errors. Raises `SpecError` for what integers cannot do.
+    of saturated weights, messages and errors. `start` are integers to begin with, in the place of random ones in
+    `formats` of `widths`. Raises `SpecError` for what integers cannot do.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class IntegerLearner:
         *,
         widths: LoihiWidths = DEFAULT,
         formats: Formats | None = None,
+        start: Integers | None = None,
         diagnostics: bool = True,
     ) -> None:
         self.rule, self.learning, self.data, self.diagnostics = (
@@ -59,11 +62,10 @@ class IntegerLearner:
             diagnostics,
         )
         self.graph = graph = method.graph(network)
-        formats = formats or formats_for(graph, data, widths)
-        check_integer(graph, self.rule, learning, formats, widths)
-        self.compiled = CompiledNetwork(
-            graph, initial_integers(graph, learning.seed, formats, widths), learning.seed
-        )
+        if start is None:
+            start = initial_integers(graph, learning.seed, formats or formats_for(graph, data, widths), widths)
+        check_integer(graph, self.rule, learning, start.formats, start.widths)
+        self.compiled = CompiledNetwork(graph, start, learning.seed)
         self._inputs = self.compiled.spikes(self.compiled.arith.input(data.x_train))
         self.pretraining = learning.pretrain_samples if graph.ghosts_learn else 0
         self.epochs, self.per_epoch = learning.epochs, len(data.x_train)
@@ -131,8 +133,12 @@ class IntegerLearner:
 
 def formats_for(graph: Graph, data: Dataset, widths: LoihiWidths) -> Formats:
     """`default_formats` in which all but 0.1 % of the inputs of the first training samples are held."""
-    largest = float(np.percentile(data.x_train[:SCALED], 99.9))
-    return default_formats(graph, widths, largest_input=largest)
+    return default_formats(graph, widths, largest_input=largest_input(data))
+
+
+def largest_input(data: Dataset) -> float:
+    """What all but 0.1 % of the inputs of the first training samples are below."""
+    return float(np.percentile(data.x_train[:SCALED], 99.9))
 
 
 def integer_figures(

@@ -17,7 +17,8 @@ from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import initial_integers
-from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
+from lavaghost.online.integers.formats import default_formats
+from lavaghost.online.integers.settings import IntegerLearning, suited
 from tests.fuzz.forge import FORGERIES
 from tests.networks import parts
 

@@ -18,11 +18,9 @@ from lavaghost.net.network import Schedule
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.integer_course import IntegerCourse
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    default_formats,
-)
+from lavaghost.online.integers.settings import IntegerLearning
 from tests.networks import ghost_graph
 
 SAMPLES = np.random.default_rng(0).random((4, 12))

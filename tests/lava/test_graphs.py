@@ -22,7 +22,7 @@ from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
-from lavaghost.online.integers.settings import default_formats
+from lavaghost.online.integers.formats import default_formats
 from tests.networks import ghost_graph
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]

@@ -16,7 +16,8 @@ from lavaghost.model.model import Model
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import initial_integers
-from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
+from lavaghost.online.integers.formats import default_formats
+from lavaghost.online.integers.settings import IntegerLearning, suited
 from tests.networks import parts
 
 SETTINGS = settings(max_examples=75, deadline=None)

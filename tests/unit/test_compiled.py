@@ -16,9 +16,10 @@ from lavaghost.methods.ghost.rules import RULES
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.kernels import perform
 from lavaghost.online.integers.probe import probe
-from lavaghost.online.integers.settings import IntegerLearning, default_formats, suited
+from lavaghost.online.integers.settings import IntegerLearning, suited
 from tests.networks import parts
 
 

@@ -22,7 +22,8 @@ from lavaghost.methods.learning import Learning, usual_eta
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network, Schedule
 from lavaghost.numbers.widths import DEFAULT
-from lavaghost.online.integers.settings import IntegerLearning, check_integer, default_formats, suited
+from lavaghost.online.integers.formats import default_formats
+from lavaghost.online.integers.settings import IntegerLearning, check_integer, suited
 from lavaghost.run.spec import resolved
 from lavaghost.training.diagnostics import diagnose
 from lavaghost.training.divergence import advice, named

@@ -22,7 +22,7 @@ from lavaghost.model.inputs import inputs_record, scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT
-from lavaghost.online.integers.settings import default_formats
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.training.integer_learner import formats_for
 from tests.networks import ghost_graph, parts
 

@@ -23,14 +23,9 @@ from lavaghost.numbers.arithmetic import Float
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.kernels import key_of, learn_columns, learn_rows, mix
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    check_integer,
-    default_formats,
-    integer_rule,
-    suited,
-)
+from lavaghost.online.integers.settings import IntegerLearning, check_integer, integer_rule, suited
 from lavaghost.online.integers.update import (
     engine_shift,
     error_shifts,

@@ -13,11 +13,9 @@ from lavaghost.methods.ghost.rules import RULES
 from lavaghost.net.network import Network
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.integer_course import PRETRAINING, IntegerCourse, Lesson
-from lavaghost.online.integers.settings import (
-    IntegerLearning,
-    default_formats,
-)
+from lavaghost.online.integers.settings import IntegerLearning
 from lavaghost.online.integers.update import (
     pre_trace,
     rule_of,
@@ -41,7 +39,7 @@ def course_of(mechanism: Any = "duplicate", plastic: tuple[int, ...] = (), **lea
         ((), "independent", None),
         ((), "shared", None),
         ((), "nearest", 0.0),
-        ((1,), "shared", 0.0),
+        ((1,), "shared", None),
         ((2, 3), "independent", None),
         ((1, 3), "independent", 0.02),
     ],

@@ -15,9 +15,7 @@ from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
-from lavaghost.online.integers.settings import (
-    default_formats,
-)
+from lavaghost.online.integers.formats import default_formats
 from tests.networks import ghost_graph
 
 FORMATS = Formats((7, 6, 6, 10), (8, 8, 8))

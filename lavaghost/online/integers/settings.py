@@ -1,10 +1,9 @@
-"""How integers learn: the settings of a run, what cannot work, and formats and physics that do."""
+"""How integers learn: the settings of a run, what cannot work, and physics that do."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field
 
 from lavaghost.base.errors import SpecError, join_faults
@@ -192,44 +191,4 @@ def adjusted(method: Method, **settings: Any) -> Method:
     """A method with other settings, of those that it has."""
     return method.model_copy(
         update={name: v for name, v in settings.items() if name in type(method).model_fields}
-    )
-
-
-def suited_fraction(graph: Graph) -> int:
-    """Fractional bits of a state that a network learns well with.
-
-    Duplicate ghosts cancel to the last bit. What other ghosts leave is cut with each step of the leak, which pulls the
-    small changes of the nudged phase one way, unless states have finer units (docs/fixed_point.md).
-    """
-    return DEFAULT.state_fraction + (2 if graph.has_ghosts and not graph.copies else 0)
-
-
-def default_formats(
-    graph: Graph, widths: LoihiWidths = DEFAULT, output_range: int = 1, largest_input: float = 1.0
-) -> Formats:
-    """Formats for learning from scratch: He's initial weights at about 3.5 standard deviations of their range.
-
-    Inputs in 0..1 get all bits of a message but one, hidden rates all but two (0..3.97). The output has sixteen bits
-    for what its feedback must resolve. `output_range` doublings leave W_L room to grow. A `largest_input`
-    that would saturate (above 1.98 with 8 bits) costs the inputs fractional bits.
-    """
-    bits = widths.message_bits
-    held = bits - 1 if largest_input <= 1 else int(np.floor(np.log2(widths.message_limit / largest_input)))
-    messages = (
-        min(bits - 1, held),
-        *[bits - 2] * (graph.depth - 1),
-        min(widths.output_bits - 6, widths.state_fraction),
-    )
-    weights = []
-    for k in range(1, graph.depth + 1):
-        reach = 3.5 * np.sqrt(2.0 / graph.up[k - 1].fan_in) * (2**output_range if k == graph.depth else 1)
-        weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
-    hidden = tuple(weights[1:])
-    learned, own = graph.ghosts_learn, any(p.own for p in graph.along("feedback"))
-    return Formats(
-        messages,
-        tuple(weights),
-        feedback=hidden if own else (),
-        ghost_weights=hidden if learned else (),
-        ghost_inhibition=hidden if learned else (),
     )
