@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lavaghost.adapting.adapt import AdaptSpec as AdaptSpec
+    from lavaghost.adapting.adapt import adapt as adapt
+    from lavaghost.adapting.learner import OnlineLearner as OnlineLearner
     from lavaghost.base.errors import LavaGhostError as LavaGhostError
     from lavaghost.datasets import Dataset as Dataset
     from lavaghost.exporters.base import ExportReport as ExportReport
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
+    "AdaptSpec": "adapting.adapt",
+    "adapt": "adapting.adapt",
+    "OnlineLearner": "adapting.learner",
     "LavaGhostError": "base.errors",
     "Dataset": "datasets",
     "ExportReport": "exporters.base",
@@ -92,6 +98,7 @@ _WHERE = {
 """Each public name, and the module that has it."""
 
 __all__ = [
+    "AdaptSpec",
     "Backprop",
     "Dataset",
     "ExportReport",
@@ -106,11 +113,13 @@ __all__ = [
     "Method",
     "Model",
     "Network",
+    "OnlineLearner",
     "Result",
     "Rule",
     "RunSpec",
     "Schedule",
     "__version__",
+    "adapt",
     "evaluate",
     "export",
     "import_network",

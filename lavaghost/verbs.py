@@ -28,7 +28,6 @@ from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
-from lavaghost.model.answers import settled
 from lavaghost.model.inputs import scaled_for
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
@@ -134,7 +133,7 @@ def verify(
         model,
         data.x_test,
         data.y_test,
-        reference=lambda x: settled(model.graph, model.params, x),
+        reference=model.outputs,
         runtime=runtime,
         limit=limit,
     )

@@ -65,7 +65,7 @@ FOREIGN = {
     "sklearn": set[str](),
     "click": {"cli"},
     "rich": {"cli"},
-    "matplotlib": {"run", "hardware"},
+    "matplotlib": {"run", "hardware", "adapting"},
 }
 """Packages that only these rooms may import."""
 

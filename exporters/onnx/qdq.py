@@ -24,7 +24,7 @@ from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised
 from lavaghost.exporters.chain import Chain, chain, chaining
 from lavaghost.exporters.floats import UNIT, raw_samples
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
-from lavaghost.exporters.onnx.whole import CENTRE
+from lavaghost.exporters.onnx.whole_build import CENTRE
 from lavaghost.exporters.onnx.whole_numbers import TOP, QuantizeOptions, ranges, weight_unit
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array

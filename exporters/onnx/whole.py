@@ -24,9 +24,10 @@ from lavaghost.exporters.base import Carried, Expected, ExportReport, calibrated
 from lavaghost.exporters.carried import MEASURED, feedforward_carries, quantised_weights, quantization_gap
 from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.floats import raw_samples
-from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
+from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, check_size, finish, save
+from lavaghost.exporters.onnx.own_integers import expected_own, is_own, write_own
+from lavaghost.exporters.onnx.whole_build import IR, OPSET, IntegerBuild
 from lavaghost.exporters.onnx.whole_numbers import (
-    TOP,
     ByteNetwork,
     QuantizeOptions,
     byte_logits,
@@ -36,10 +37,6 @@ from lavaghost.exporters.onnx.whole_numbers import (
 )
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
-
-OPSET, IR = 13, 7
-CENTRE = 128
-"""Zero point of the stored weights."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class IntegerOnnxExporter:
     ) -> ExportReport:
         """See `Exporter`."""
         check_size(trained)
+        if trained.integers is not None:
+            return write_own(self.name, trained, path, options, calibration)
         data = calibrated(self, calibration)
         net = chain(trained, self.name)
         settings = byte_scales(net, data.x_train, options)
@@ -73,44 +72,11 @@ class IntegerOnnxExporter:
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: integers, which must be equal."""
+        if is_own(trained, settings):
+            return expected_own(trained, raw)
         whole = byte_network(chain(trained, self.name), settings)
         logits = byte_logits(whole, raw)
         return Expected(logits, np.zeros(()), True, logits.argmax(axis=1), whole.units[-1])
-
-
-@dataclass
-class IntegerBuild(Build):
-    """A graph of integers while it is made."""
-
-    def int32(self, name: str, value: Any) -> str:
-        """A constant of 32 bits."""
-        return self.constant(name, value, np.int32)
-
-    def bytes(self, factor: np.float32, zero: int) -> None:
-        """q_0 of raw samples."""
-        if factor != 1.0:
-            self.add("Mul", [self.last, self.constant("input_factor", factor)], "raw.scaled")
-        self.add("Round", [self.last], "raw.rounded")
-        if zero:
-            self.add("Add", [self.last, self.constant("input_zero", zero)], "raw.shifted")
-        bounds = [self.constant("byte_min", 0.0), self.constant("byte_max", TOP)]
-        self.add("Clip", [self.last, *bounds], "raw.clipped")
-        self.add("Cast", [self.last], "rate.0", to=TensorProto.UINT8)
-
-    def sum(self, k: int, weights: Array, biases: Array, output: str) -> None:
-        """a_k."""
-        stored = self.constant(f"weights.{k}", weights.T + CENTRE, np.uint8)
-        zeros = [self.constant("rate_zero", 0, np.uint8), self.constant("weight_zero", CENTRE, np.uint8)]
-        self.add("MatMulInteger", [self.last, stored, *zeros], f"product.{k}")
-        self.add("Add", [self.last, self.int32(f"biases.{k}", biases)], output)
-
-    def rate(self, k: int, shift: int, top: int) -> None:
-        """q_k."""
-        self.add("Max", [self.last, self.int32("zero", 0)], f"positive.{k}")
-        if shift:
-            self.add("Div", [self.last, self.int32(f"divisor.{k}", 2**shift)], f"shifted.{k}")
-        self.add("Min", [self.last, self.int32(f"top.{k}", top)], f"bounded.{k}")
-        self.add("Cast", [self.last], f"rate.{k}", to=TensorProto.UINT8)
 
 
 def byte_graph(trained: Model, whole: ByteNetwork) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from lavaghost.adapting.beginning import refit_for_chip
 from lavaghost.adapting.learner import OnlineLearner
 from lavaghost.base.errors import DataError, SpecError, join_faults
 from lavaghost.base.files import locked
@@ -26,7 +27,6 @@ from lavaghost.hardware.catalogue import load_chip
 from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.model.widen import widened
-from lavaghost.adapting.beginning import refit_for_chip
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.training.checkpoint import fingerprint, identity, load_checkpoint, save_checkpoint
 from lavaghost.training.order import order
@@ -229,7 +229,7 @@ class _Stage:
 
 
 def _staged(model: Model, new: Dataset, keep: Dataset | None, spec: AdaptSpec) -> _Stage:
-    """Network, learner and data brought together. Raises `SpecError` with what does not fit, before anything is learned."""
+    """Network, learner and data brought together, before anything is learned. Raises `SpecError` for what is unfit."""
     integers = spec.arithmetic == "loihi"
     if integers:
         model = refit_for_chip(model, keep, spec.seed)
@@ -297,4 +297,3 @@ def _in_order(rows: Array, picked: Array) -> Array:
 
 def _share(learner: OnlineLearner, data: Dataset) -> float:
     return float((learner.answers(data.x_test).argmax(axis=1) == data.y_test).mean())
-

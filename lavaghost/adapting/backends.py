@@ -134,7 +134,8 @@ class LavaBackend:
     """Processes of Lava, a session for each call of `learn`; answers alone come from the engine that they equal."""
 
     def __init__(self, start: Beginning, processes: LavaModel) -> None:
-        self.course, self.graph, self.processes = start.course, start.graph, processes
+        self.course, self.graph = start.course, start.graph
+        self.processes: LavaModel = processes
         self._numbers = start.numbers
 
     @property

@@ -31,7 +31,7 @@ ETA, ETA_EXPONENT = 0.02, -6
 """Usual steps, of floating point and of integers."""
 ENDLESS = 2**30
 """Trials after which the numbers of a course begin anew; no run of a chip gets there unnoticed."""
-ALONE = {"lam": 0.25, "beta": 0.5}
+LAM, BETA = 0.25, 0.5
 """Of ghosts beside a network that had none, in floating point: as engine 'lava' has them."""
 
 
@@ -73,8 +73,8 @@ def refit_for_chip(model: Model, old: Dataset | None, seed: int) -> Model:
     if old is None:
         raise SpecError(
             f"the network was trained with {model.network.loss}, whose rates and outputs break in integers at the "
-            "first samples; give data like those it was trained on (--keep, or `old`), with which it is refitted off the "
-            "chip, or train it on with `lavaghost train --from` and --loss squared_error"
+            "first samples; give data like those it was trained on (--keep, or `old`), with which it is refitted off "
+            "the chip, or train it on with `lavaghost train --from` and --loss squared_error"
         )
     network, _ = suited(model.network, Ghost(), DEFAULT)
     network = _own_activation(network, model.network)
@@ -121,7 +121,7 @@ def begin(
         if method is not model.method:
             depth = network.depth
             shortest = Schedule(tau_steps=1.0, tau_ghost_steps=1.0, t_free_steps=depth + 1, t_nudge_steps=depth)
-            method = Ghost(**ALONE, schedule=shortest)
+            method = Ghost(lam=LAM, beta=BETA, schedule=shortest)
         learning = Learning(
             engine=engine,
             epochs=1,

@@ -153,7 +153,6 @@ def verify_command(
 
 def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, as_json: bool) -> int:
     """The matrix; exit code 1 if a cell disagrees, or if not one could be filled."""
-    from lavaghost.model.answers import settled
     from lavaghost.verification import matrix, run_all
 
     if write is not None:
@@ -162,14 +161,13 @@ def _verify_all(trained: Any, data: Any, limit: int | None, write: Path | None, 
             pass  # refused here, before anything runs
     start = time.perf_counter()
     with bar("verifying", None) as progress:
-        cells = run_all(
-            trained, data, lambda x: settled(trained.graph, trained.params, x), limit, progress.update
-        )
+        cells = run_all(trained, data, trained.outputs, limit, progress.update)
     agreements = [cell.agreement for cell in cells if cell.agreement]
     samples = agreements[0].samples if agreements else 0
     title = f"{data.name}, {'-'.join(map(str, trained.network.layers))}, {samples} test samples"
     if agreements:
-        title += f", float {100 * agreements[0].float_accuracy:.2f} %"
+        numbers = "float" if trained.integers is None else "in its own integers"
+        title += f", {numbers} {100 * agreements[0].float_accuracy:.2f} %"
     if write is not None:
         matrix.place(write, matrix.markdown(cells, f"{title}:"))
     if as_json:

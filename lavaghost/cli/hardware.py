@@ -163,12 +163,14 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
     for violation in m.violations:
         say("  " + violation.line(m.hardware.name))
     extra = values["overhead_learning"]
+    idle = f"; {extra['idle_synapses']:,} synapses below the lowest layer that learns idle"
     figures = {
         "cores": f"{m.needed:,} (lower bound {m.lower_bound:,})",
         "weights": f"{m.plan.weight_bits} bits",
         "messages": messages.words(m.demand, m.hardware, m.messages),
         "utilization": "  ".join(f"{k} {v:.0%}" for k, v in m.utilization.items()) or "unknown",
-        "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses",
+        "learning adds": f"{extra['neurons']:.1%} neurons, {extra['synapses']:.1%} synapses"
+        + (idle if extra["idle_synapses"] else ""),
         "activity": report.activity.origin,
     }
     if report.cost is not None:

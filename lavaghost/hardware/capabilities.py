@@ -109,10 +109,10 @@ def reach(case: Case) -> Iterator[Finding]:
 
 def learning(case: Case) -> Iterator[Finding]:
     """What the local rules need: plastic weights, a third factor, and sums that it reaches."""
-    if case.demand.phase != "learning":
+    plastic = case.demand.plastic_synapses
+    if not plastic:
         return
     offered, name = case.hardware.plasticity, case.hardware.name
-    plastic = sum(c.synapses for c in case.demand.shares if c.plastic)
     if offered.supported.value is None:
         yield Unknown(f"learning on {name}: whether the chip learns is not known")
     elif not offered.supported.value:
@@ -131,7 +131,8 @@ def learning(case: Case) -> Iterator[Finding]:
         yield Violation(
             "network", "plastic_weight_bits", case.plan.weight_bits, widest, "bits", remedy, "weights"
         )
-    if case.partition.demand.relays:
+    demand = case.partition.demand
+    if any(share.plastic for relay in demand.relays for share in demand.into(relay.name)):
         yield Unknown(f"relays on {name}: the learning rule's postsynaptic factor must reach them as well")
 
 

@@ -27,12 +27,10 @@ MAX_BYTES = 1 << 20
 FOLDER = "lavaghost.hw_configs"
 HELP = "lavaghost hardware --schema"
 
-_OURS = [Path(entry.name) for entry in files(FOLDER).iterdir()]
+_FILES = [Path(entry.name) for entry in files(FOLDER).iterdir()]
+OURS = tuple(sorted(path.stem for path in _FILES if path.suffix == ".yaml"))
 CHIPS: Registry[ModuleType] = Registry(
-    "lavaghost.chips",
-    "hardware configuration",
-    ModuleType,
-    {path.stem: import_module(FOLDER) for path in _OURS if path.suffix == ".yaml"},
+    "lavaghost.chips", "hardware configuration", ModuleType, dict.fromkeys(OURS, import_module(FOLDER))
 )
 """By the name of each, the package in whose folder its YAML file lies."""
 

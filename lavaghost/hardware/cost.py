@@ -2,10 +2,11 @@
 
     dynamic  steps * sum over populations and cores of
              neurons (access + update) + spikes e_spike + synaptic events e_synapse + messages e_message
-             + hops e_hop;  and once per training sample, plastic synapses * e_weight_update
+             + hops e_hop;  and once per training sample that teaches, plastic synapses * e_weight_update
     io       the messages of the input and their hops, and what the link to the host adds
     static   static power * time
-    time     steps * (barrier + the slowest core, which is busy with its neurons or with what it receives)
+    time     steps * (barrier + the slowest core, which is busy with its neurons or with what it receives);
+             and once per training sample that teaches, the plastic synapses of the core that has most
 
 This is the event model of SANA-FE with its simple timing (scripts/sanafe_check.py compares the two). A part for
 which the configuration lacks a constant is None and named in `unknown`; nothing is filled in.
@@ -26,7 +27,7 @@ from lavaghost.hardware.traffic import Traffic
 class Events:
     """What happens in one step, on average over a trial; arrays have one entry per core.
 
-    weight_updates   in a whole trial
+    weight_updates   in a whole trial that teaches
     """
 
     neurons: np.ndarray
@@ -97,7 +98,7 @@ def events(mapping: Mapping, activity: Activity, traffic: Traffic) -> Events:
         input_hops=input_hops,
         hops=hops,
         input_events=source.size * activity.rate_of(source.name, hardware),
-        weight_updates=sum(c.synapses for c in demand.shares if c.plastic),
+        weight_updates=demand.plastic_synapses,
     )
 
 
@@ -105,9 +106,10 @@ def _hops(messages: np.ndarray, hops: np.ndarray) -> tuple[float, float]:
     return float((messages * hops[..., 0]).sum()), float((messages * hops[..., 1]).sum())
 
 
-def cost(mapping: Mapping, activity: Activity, traffic: Traffic) -> Cost:
-    """Energy and time of one trial of a placed network."""
+def cost(mapping: Mapping, activity: Activity, traffic: Traffic, taught: float = 1.0) -> Cost:
+    """Energy and time of one trial of a placed network; the mean of many, of which the share `taught` teaches."""
     found, hardware, steps = events(mapping, activity, traffic), mapping.hardware, activity.steps
+    updates, there = taught * found.weight_updates, hardware.latency.weight_update.value
     unknown: list[str] = []
     energy = _Constants(hardware, hardware.energy, unknown)
     placed = traffic.hops is not None
@@ -117,7 +119,7 @@ def cost(mapping: Mapping, activity: Activity, traffic: Traffic) -> Cost:
         "synapses": energy.times(steps * float(found.synaptic.sum()), "synapse"),
         "messages": energy.times(steps * float(found.sent.sum()), "message"),
         "hops": energy.travel(steps, found.hops) if placed or len(mapping.cores) == 1 else None,
-        "weight_updates": energy.times(float(found.weight_updates), "weight_update"),
+        "weight_updates": energy.times(updates, "weight_update"),
     }
     if not placed and len(mapping.cores) > 1:
         unknown.append(f"energy of hops on {hardware.name}: the place of the cores is not known")
@@ -125,6 +127,11 @@ def cost(mapping: Mapping, activity: Activity, traffic: Traffic) -> Cost:
     journey = energy.travel(steps, found.input_hops)
     link = energy.times(steps * found.input_events, "input_event")
     latency = _latency(found, hardware, steps, _tiles_in_use(traffic, hardware), unknown)
+    if latency is not None and updates:
+        if there is None:
+            unknown.append(f"time of weight_update on {hardware.name}: latency_s leaves it out")
+        else:
+            latency += taught * there * max(core.usage.plastic_synapses for core in mapping.cores)
     power = hardware.energy.static_power.limit
     if power is None:
         unknown.append(f"static power of {hardware.name}: energy_j leaves it out")
@@ -193,6 +200,4 @@ def _latency(found: Events, hardware: Hardware, steps: int, tiles: int, unknown:
         return None
     reached = [i for i, limit in enumerate(latency.barrier_tiles.values) if limit <= tiles]
     barrier = latency.barrier[reached[-1] if reached else 0].value
-    if found.weight_updates and latency.weight_update.value is None:
-        unknown.append(f"time of weight_update on {hardware.name}: latency_s leaves it out")
     return None if barrier is None else steps * (slowest + barrier)

@@ -157,6 +157,11 @@ class Demand:
         """All synapses."""
         return sum(s.synapses for s in self.shares)
 
+    @property
+    def plastic_synapses(self) -> int:
+        """Those whose weights change; frozen layers have static ones, and so has what is a copy of them."""
+        return sum(s.synapses for s in self.shares if s.plastic)
+
 
 def demand_of(graph: Graph, phase: Phase) -> Demand:
     """What `graph` asks for in one phase. Names are those of the manifest: `hidden.1`, `ghost.1`."""

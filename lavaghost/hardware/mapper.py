@@ -43,7 +43,7 @@ def map_network(
     """Where `graph` goes on `hardware` for `phase`, or every reason why it does not fit."""
     plan = Plan() if plan is None else plan
     whole, bits = demand_of(graph, phase), plan.weight_bits
-    never = phase == "learning" and hardware.plasticity.supported.value is False
+    never = whole.plastic_synapses > 0 and hardware.plasticity.supported.value is False
     # ghosts and feedback take no room where nothing learns; what else is wrong is wrong without them
     demand = demand_of(graph, "inference") if never else whole
     cut = partition(demand, hardware, bits)

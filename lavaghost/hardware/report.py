@@ -111,23 +111,43 @@ def make(
     apply: bool = False,
 ) -> Report:
     """Map `graph`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
-    mapping = (remedied if apply else map_network)(graph, hardware, phase, plan)
+    return priced((remedied if apply else map_network)(graph, hardware, phase, plan), activity)
+
+
+def priced(mapping: Mapping, activity: Activity | None = None, taught: float = 1.0) -> Report:
+    """The price of a mapping; of a training sample, in the mean of many of which the share `taught` teaches."""
+    graph, phase = mapping.demand.graph, mapping.demand.phase
     activity = replace(activity or assumed(mapping.demand), code=mapping.messages)
     moved = traffic(mapping, activity)
-    price = None if moved is None else cost(mapping, activity, moved)
+    price = None if moved is None else cost(mapping, activity, moved, taught)
     return Report(graph, phase, mapping, activity, moved, price)
 
 
 def overhead(graph: Graph) -> dict[str, float]:
-    """What ghosts and feedback add to the feedforward network, as a share of it."""
+    """What ghosts and feedback add to the feedforward network, as a share of it; and how much of that idles.
+
+    What is fed back teaches the layer that it reaches, and those below: below the lowest one that learns, nothing.
+    It is mapped as the graph has it all the same.
+    """
     without, with_ = demand_of(graph, "inference"), demand_of(graph, "learning")
+    idle = _idle(graph)
     return {
         "neurons": with_.neurons / without.neurons - 1,
         "synapses": with_.synapses / without.synapses - 1,
         "ghosts": _size(with_, "ghost"),
         "feedback_synapses": _synapses(with_, "feedback"),
         "ghost_synapses": _synapses(with_, "ghost", "inhibition"),
+        "idle_ghosts": sum(p.size for p in with_.populations if p.name in idle and p.role == "ghost"),
+        "idle_synapses": sum(c.synapses for c in with_.shares if c.path != "feedforward" and c.target in idle),
     }
+
+
+def _idle(graph: Graph) -> frozenset[str]:
+    """Hidden layers below the lowest one that learns, and the ghosts beside them; all of them if none learns."""
+    learns = [k for k, p in enumerate(graph.along("feedforward"), start=1) if p.plastic]
+    below = {graph.layer(k) for k in range(1, min(learns, default=graph.depth))}
+    beside = {p.source for p in graph.along("inhibition") if p.target in below}
+    return frozenset(below | beside)
 
 
 def _size(demand: Demand, role: str) -> int:

@@ -57,6 +57,20 @@ class Clock:
         )
 
 
+class Withholding:
+    """Whether the target of a trial is withheld from the output; decided once, in the first step that has it."""
+
+    def __init__(self, course: AnyCourse | None) -> None:
+        self._course, self._trial, self._withheld = course, -1, False
+
+    def __call__(self, trial: int, free: Array, target: Array) -> bool:
+        """Of the output at the end of the free phase of `trial`, and its target, `(1, n_L)`; false without a course."""
+        if trial != self._trial:
+            self._trial = trial
+            self._withheld = self._course is not None and self._course.withholds(free, target)
+        return self._withheld
+
+
 class Lessons(NamedTuple):
     """Training samples that a network presents to itself, trial by trial.
 

@@ -26,7 +26,7 @@ def learning_curves(histories: Mapping[str, History], path: Path) -> Path:
 
     `histories` maps the name of a run to its rows, as `training.train` returns them. Writes a PNG.
     """
-    return _written(curves(histories), path, dpi=130)
+    return written(curves(histories), path, dpi=130)
 
 
 def curves(histories: Mapping[str, History]) -> Figure:
@@ -145,7 +145,7 @@ def against_bits(rows: History, path: Path) -> Path:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.xaxis.get_major_locator().set_params(integer=True)
-    return _written(figure, path, dpi=130)
+    return written(figure, path, dpi=130)
 
 
 def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
@@ -153,7 +153,7 @@ def layer_record(arrays: Mapping[str, Any], path: Path) -> Path:
 
     Mean rates of both phases, the ghost residual, and the last weights, against the trial. Writes a PNG.
     """
-    return _written(record(arrays), path, dpi=110)
+    return written(record(arrays), path, dpi=110)
 
 
 def record(arrays: Mapping[str, Any]) -> Figure:
@@ -187,7 +187,8 @@ def record(arrays: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _written(figure: Figure, path: Path, dpi: int) -> Path:
+def written(figure: Figure, path: Path, dpi: int) -> Path:
+    """Write a PNG. Raises `OutputError` if that cannot be."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     return write_atomic(path, stream.getvalue())

@@ -188,6 +188,8 @@ def test_overhead_of_learning() -> None:
         "ghosts": 10,
         "feedback_synapses": 5000,
         "ghost_synapses": 10_000,
+        "idle_ghosts": 0,
+        "idle_synapses": 0,
     }
 
 

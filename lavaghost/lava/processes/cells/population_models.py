@@ -14,7 +14,7 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.dynamics.step import ghost_membrane, hidden_membrane, online_ghost, output_membrane
 from lavaghost.engines import Local
 from lavaghost.lava.both import both
-from lavaghost.lava.phases import Clock, TrialPhase, check_nudge
+from lavaghost.lava.phases import Clock, TrialPhase, Withholding, check_nudge
 from lavaghost.lava.processes.cells.populations import (
     GhostCell,
     HiddenCell,
@@ -177,6 +177,10 @@ class OutputCellModel(NeuronModel):
     y_in: Any
     nudge_in: Any
 
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.withheld = Withholding(self.course)
+
     def run_spk(self) -> None:
         """One step of a trial."""
         phase = self.clock.at(self.time_step)
@@ -184,7 +188,8 @@ class OutputCellModel(NeuronModel):
         check_nudge(bool(self.nudge_in.recv()[0]), phase)
         v = self.zero
         if not phase.reset:
-            goal = target if phase.nudged else None
+            given = phase.nudged and not self.withheld(phase.trial, self.free, target)
+            goal = target if given else None
             v = output_membrane(self.v, drive, self.bias, goal, self.graph, self.arith)
         self.finish(self.settle(v, self.k), phase)
 

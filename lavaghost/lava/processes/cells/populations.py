@@ -101,7 +101,7 @@ class HiddenCell(Cell):
 class OutputCell(Cell):
     """The output layer; its ports are those of `HiddenCell`, less feedback and inhibition.
 
-    y_in      (n_L,)  target of the nudged phase
+    y_in      (n_L,)  target of the nudged phase; this cell alone knows where the course withholds it
     nudge_in  (1,)    1 in the nudged phase, 0 in the free phase
     """
 

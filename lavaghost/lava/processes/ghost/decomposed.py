@@ -9,7 +9,8 @@
     source       presents the lessons, if the network has any
     exporter     reads parameters for the host, if it wants any
 
-Connections that learn are Lava's LearningDense with a rule of Loihi's learning engine; all others are Dense. The
+Connections that learn are Lava's LearningDense with a rule of Loihi's learning engine; all others are Dense, those of
+frozen layers and their copies too: a layer that does not learn sends no signal. The
 numbers are those of the fused model and of the stepped engine, to the bit, in either arithmetic. After a session
 has started, the sub-processes are attributes of `network_process.procs`, under these names.
 
@@ -111,18 +112,22 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         net, graph = self.net, self.graph
         one, mirrored = Product(self.unit), Product(self.unit, ("x1", "y2"))
         for k, weights in enumerate(net.weights, start=1):
-            self._connect(f"up{k}", weights, "weights", k, Product(self._engine_step(k)))
-        follows = (mirrored,) if graph.tied else ()
+            learns = (Product(self._engine_step(k)),) if graph.learns(k) else ()
+            self._connect(f"up{k}", weights, "weights", k, *learns)
         for k, feedback in enumerate(net.feedback, start=1):
+            # what stands for W_{k+1} is frozen with it
+            follows = (mirrored,) if graph.tied and graph.learns(k + 1) else ()
             self._connect(f"down{k}", feedback, "feedback", k, *follows)
             if not graph.predicts:
                 continue
             if graph.copies:
                 # copies, which are rounded as what they copy
-                self._connect(f"copy{k}", net.ghost_weights[k - 1], "weights", k + 1, one)
+                same = (one,) if graph.learns(k + 1) else ()
+                self._connect(f"copy{k}", net.ghost_weights[k - 1], "weights", k + 1, *same)
                 self._connect(f"inhibit{k}", net.inhibition[k - 1], "feedback", k, *follows)
                 continue
-            both = (one, mirrored) if self.fixed else (one,)  # in integers, y_{k+1} is a product of its own
+            # in integers, y_{k+1} is a product of its own
+            both = (one, mirrored) if self.fixed and graph.learns(k + 1) else (one,)
             self._connect(f"copy{k}", net.ghost_weights[k - 1], "ghost_weights", k, *both)
             self._connect(
                 f"inhibit{k}",
@@ -153,7 +158,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
 
     def _engine_step(self, k: int) -> float:
         """The part of the first eta_k that the learning engine takes, a power of two; the cell has the rest."""
-        if not isinstance(self.course, Course):
+        if not isinstance(self.course, Course) or not self.graph.learns(k):
             return self.unit
         return split_step(self.course.step(k, self.course.pretrain))[0]
 

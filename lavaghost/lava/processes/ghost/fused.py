@@ -20,7 +20,7 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.engines import Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava.late import late
-from lavaghost.lava.phases import Clock, TrialPhase
+from lavaghost.lava.phases import Clock, TrialPhase, Withholding
 from lavaghost.lava.processes.ghost.ghost_network import (
     CLASSES,
     LETTERS,
@@ -59,6 +59,7 @@ class FusedGhostModel(Seeing):
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
         self.clock = Clock(self.graph, self.course, proc_params["first"], proc_params["record_every"])
+        self.withheld = Withholding(self.course)
         self.engine = Stepped(self.graph, ARITH)
         self.net: Wiring | None = None
         self.params: Parameters
@@ -81,14 +82,20 @@ class FusedGhostModel(Seeing):
             self.state = start_trial(self.net, self.drive, ARITH)
         else:
             goal = None if target is None else target[np.newaxis]
-            self.state = network_step(self.net, self.state, self.drive, goal, ARITH)
+            if goal is not None and self.withheld(phase.trial, self._output(self.free_state), goal):
+                goal = None
+            self.state = network_step(self.net, self.state, self.drive, goal, ARITH, nudged=phase.nudged)
         for name, membrane in membranes(self.state).items():
             setattr(self, name, membrane)
-        self.r_out.send(rate(self.state.v_mem[-1], self.graph, self.graph.depth, ARITH)[0])
+        self.r_out.send(self._output(self.state)[0])
         if phase.free_end:
             self.free_state = self.state
         if phase.end and self.course is not None:
             self._teach(self.course, phase)
+
+    def _output(self, state: State) -> Array:
+        """r_L, `(1, n_L)`."""
+        return rate(state.v_mem[-1], self.graph, self.graph.depth, ARITH)
 
     def _teach(self, course: Course, phase: TrialPhase) -> None:
         """The end of a trial: learn from it, and tell the host."""

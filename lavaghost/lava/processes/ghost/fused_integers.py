@@ -12,7 +12,7 @@ import numpy as np
 from lavaghost.dynamics.neuron import rate
 from lavaghost.lava.both import STATE, both
 from lavaghost.lava.late import late
-from lavaghost.lava.phases import Clock, TrialPhase
+from lavaghost.lava.phases import Clock, TrialPhase, Withholding
 from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork, Has, var_names
 from lavaghost.lava.processes.ghost.senses import Seeing
 from lavaghost.lava.vectors import flat, layer_record
@@ -40,6 +40,7 @@ class FixedGhostModel(Seeing):
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
         self.clock = Clock(self.graph, self.course, proc_params["first"], proc_params["record_every"])
+        self.withheld = Withholding(self.course)
         self.integers: CompiledNetwork | None = None
         self.whole: list[Array] = []
 
@@ -51,8 +52,11 @@ class FixedGhostModel(Seeing):
         integers = self.integers = self.integers or self._network()
         if phase.reset:
             integers.reset(x)
+        elif target is None:
+            integers.step(None)
         else:
-            integers.step(target)
+            free = integers.states.u_free[-1][np.newaxis]
+            integers.step(target, self.withheld(phase.trial, free, target[np.newaxis]))
         if phase.free_end:
             integers.keep_free()
             if self.record:
