@@ -101,14 +101,6 @@ def only(data: Dataset, classes: range) -> Dataset:
     )
 
 
-def few(data: Dataset, classes: tuple[int, ...], count: int, seed: int) -> Dataset:
-    """`data` with `count` training samples of each of some classes alone, its test set as it is."""
-    order = np.random.default_rng([seed, count]).permutation(len(data.x_train))
-    y = data.y_train[order]
-    rows = np.concatenate([order[y == c][:count] for c in classes])
-    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
-
-
 def _part(data: Dataset, name: str, change: Callable[[Images], Images], first: int) -> Dataset:
     def images(x: NDArray[np.float32]) -> Images:
         return change(x.reshape(-1, SIDE, SIDE))
