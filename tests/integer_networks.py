@@ -10,7 +10,7 @@ from lavaghost.net.network import Schedule
 from lavaghost.net.parameters import shapes
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
-from lavaghost.online.integers.settings import default_formats
+from lavaghost.online.integers.formats import default_formats
 from tests.networks import parts
 
 SCHEDULE = Schedule(t_free_steps=24, t_nudge_steps=12)

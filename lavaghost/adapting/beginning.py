@@ -1,5 +1,6 @@
 """From a saved network to one that learns sample by sample: its physics, its numbers, its course."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from lavaghost.base.errors import SpecError
 from lavaghost.base.names import ArithmeticName
+from lavaghost.base.spec import parse
 from lavaghost.datasets import Dataset
 from lavaghost.methods.base import Method
 from lavaghost.methods.by_name import check_together
@@ -114,25 +116,21 @@ def begin(
     eta      the learning rate; in integers the nearest power of two
     """
     chosen = model.network.plastic if plastic is None else plastic
-    network = Network.model_validate({**model.network.model_dump(), "plastic": tuple(chosen)})
+    network = parse(Network, {**model.network.model_dump(), "plastic": tuple(chosen)})
+    given: dict[str, Any] = {
+        "engine": "lava" if lava else "stepped",
+        "epochs": 1,
+        "margin": margin,
+        "seed": seed,
+    }
     method = continued_method(model)
-    engine: Any = "lava" if lava else "stepped"
     if arithmetic == "float":
         if method is not model.method:
             depth = network.depth
             shortest = Schedule(tau_steps=1.0, tau_ghost_steps=1.0, t_free_steps=depth + 1, t_nudge_steps=depth)
             method = Ghost(lam=LAM, beta=BETA, schedule=shortest)
-        learning = Learning(
-            engine=engine,
-            epochs=1,
-            batch_size=1,
-            momentum=0.0,
-            weight_decay=0.0,
-            eta=ETA if eta is None else eta,
-            eta_decay="constant",
-            margin=margin,
-            seed=seed,
-        )
+        alone = {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0, "eta_decay": "constant"}
+        learning = parse(Learning, {**given, **alone, "eta": ETA if eta is None else eta}, "learning")
         graph = method.graph(network)
         check_together(method, graph, learning)
         return Beginning(network, method, learning, initial_parameters(graph, seed, np.float64, model.params))
@@ -147,15 +145,11 @@ def begin(
         _, method = suited(
             network, method, widths
         )  # quantised: its numbers as they are, and physics to learn with
-    learning = IntegerLearning(
-        engine=engine,
-        epochs=1,
-        eta_exponent=ETA_EXPONENT if eta is None else exponent_of(nearest_power(eta), "eta"),
-        halve_at=(),
-        pretrain_samples=0,
-        margin=margin,
-        seed=seed,
-    )
+    if eta is not None and not 0 < eta < math.inf:
+        raise SpecError(f"eta is {eta}; give a learning rate above 0")
+    exponent = ETA_EXPONENT if eta is None else exponent_of(nearest_power(eta), "eta")
+    constant = {"eta_exponent": exponent, "halve_at": (), "pretrain_samples": 0}
+    learning = parse(IntegerLearning, {**given, **constant}, "learning")
     graph = method.graph(network)
     check_together(method, graph, learning)
     seen = range_seen(model)

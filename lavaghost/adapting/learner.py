@@ -192,8 +192,8 @@ class OnlineLearner:
             self._take(guard.best)
 
     def _labelled(self, outputs: Array, like: Any) -> Any:
-        found = np.array(self.labels)[outputs.argmax(axis=1)]
-        return found[0].item() if np.ndim(like) == 1 else found
+        found = self._start.named(outputs)
+        return found[0] if np.ndim(like) == 1 else found
 
     # ---- what it has become
 

@@ -23,6 +23,22 @@ def choice(kind: Any) -> click.Choice[str]:
     return click.Choice(get_args(kind))
 
 
+def numbers(what: str, example: str) -> Callable[..., tuple[int, ...] | None]:
+    """A callback for options that are lists of whole numbers, of `what`, such as `example`."""
+
+    def parsed(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            raise click.BadParameter(
+                f"{value!r} is not a list of {what}; write for example {example}"
+            ) from None
+
+    return parsed
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option that every command has."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")(

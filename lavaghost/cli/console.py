@@ -185,6 +185,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def milli(value: float | None, unit: str) -> str:
+    """0.00059 as 0.59 mJ; None is unknown."""
+    return "unknown" if value is None else f"{value * 1e3:.4g} m{unit}"
+
+
 def emit(values: Mapping[str, Any], as_json: bool, title: str) -> None:
     """The result: one JSON object on standard output, with `warnings`, or a table on standard error."""
     if as_json:

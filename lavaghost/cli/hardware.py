@@ -8,7 +8,7 @@ import click
 from lavaghost.base import names
 from lavaghost.base.errors import SpecError
 from lavaghost.cli.commands import PATH, json_option
-from lavaghost.cli.console import bar, emit, percent, say, show, table, write
+from lavaghost.cli.console import bar, emit, milli, percent, say, show, table, write
 
 if TYPE_CHECKING:
     from lavaghost.hardware.activity import Activity
@@ -186,7 +186,7 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
         figures[f"time per {what}"] = "unknown" if time is None else f"{time * 1e6:.4g} us"
     for row in m.hardware.published:
         figures[f"published: {row.what}"] = (
-            f"{_si(row.energy_j, 'J')}, {_si(row.latency_s, 's')} ({row.confidence})"
+            f"{milli(row.energy_j, 'J')}, {milli(row.latency_s, 's')} ({row.confidence})"
         )
     if "plot" in values:
         figures["plot"] = values["plot"]
@@ -201,10 +201,6 @@ def _show(report: "Report", values: dict[str, Any]) -> None:
                 say(f"  {text}")
     say("")
     say("Estimated from published figures; not tested on hardware.")
-
-
-def _si(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value * 1e3:.4g} m{unit}"
 
 
 @click.command("hardware")

@@ -5,15 +5,10 @@ from typing import Any
 
 import click
 
-from lavaghost.cli.commands import PATH, SOURCES, force_option, json_option
+from lavaghost.cli.commands import PATH, SOURCES, force_option, json_option, numbers
 from lavaghost.cli.console import bar, emit, output_folder, percent, table
 
-
-def _integers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of bits; write for example 4,6,8") from None
+_integers = numbers("bits", "4,6,8")
 
 
 def _names(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:

@@ -6,17 +6,10 @@ from typing import Any, NamedTuple
 import click
 
 from lavaghost.base import names
-from lavaghost.cli.commands import LAVA_MODEL, PATH, SOURCES, choice, force_option, json_option
+from lavaghost.cli.commands import LAVA_MODEL, PATH, SOURCES, choice, force_option, json_option, numbers
 from lavaghost.cli.console import bar, emit_with_classes, output_folder, percent
 
-
-def _sizes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of sizes; write for example 128,64") from None
+_sizes = numbers("sizes", "128,64")
 
 
 def _settings(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:

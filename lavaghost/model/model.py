@@ -132,8 +132,12 @@ class Model:
         """
         from lavaghost.model.inputs import rates_of
 
-        x = rates_of(self, samples)
-        return np.array(self.labels)[self.outputs(x).argmax(axis=1)]
+        return self.named(self.outputs(rates_of(self, samples)))
+
+    def named(self, outputs: Array) -> Array:
+        """The label of the largest of each of `outputs (samples, n_L)`: `(samples,)`, objects if labels are mixed."""
+        mixed = len({type(label) for label in self.labels}) > 1
+        return np.array(self.labels, object if mixed else None)[outputs.argmax(axis=1)]
 
     def score(self, data: Dataset) -> float:
         """Accuracy on the test set of `data`, which is brought to the network's scale. Raises `SpecError`."""

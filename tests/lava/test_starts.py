@@ -21,8 +21,9 @@ from lavaghost.net.parameters import shapes
 from lavaghost.numbers.integers import Integers, is_bias
 from lavaghost.numbers.widths import DEFAULT
 from lavaghost.online.course import course
+from lavaghost.online.integers.formats import default_formats
 from lavaghost.online.integers.integer_course import IntegerCourse
-from lavaghost.online.integers.settings import IntegerLearning, default_formats, integer_rule
+from lavaghost.online.integers.settings import IntegerLearning, integer_rule
 from lavaghost.training.order import order, pretraining
 from tests.networks import parts
 

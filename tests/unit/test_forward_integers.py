@@ -16,7 +16,7 @@ from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.online.integers.compiled_network import CompiledNetwork, initial_integers
-from lavaghost.online.integers.settings import default_formats
+from lavaghost.online.integers.formats import default_formats
 from tests.networks import ghost_graph
 from tests.toy_kind import Band
 
