@@ -1,5 +1,6 @@
 """Learning on Lava goes on from any network: float, quantised or learned, as the stepped engine goes on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from lava_streams import MODELS, same, stepped
 from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.engines.stepped import Stepped
 from lavaghost.lava.learner import train_on_lava
-from lavaghost.lava.number_systems import AnyNumbers, arrays_of
+from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, arrays_of
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps, OnlineGhosts
 from lavaghost.methods.learning import Learning
@@ -50,7 +52,7 @@ def network(layers: tuple[int, ...] = (16, 12, 4), **fields: Any) -> tuple[Netwo
 
 
 def online() -> Learning:
-    return Learning(batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.02, epochs=1, seed=3)
+    return Learning(engine="lava", batch_size=1, momentum=0.0, weight_decay=0.0, eta=0.02, epochs=1, seed=3)
 
 
 def in_integers() -> IntegerLearning:
@@ -79,9 +81,9 @@ def learned(graph: Graph) -> Integers:
     return found
 
 
-def reference(net: tuple[Network, Ghost], learning: Any, start: AnyNumbers) -> AnyNumbers:
+def reference(net: tuple[Network, Ghost], learning: Any, start: AnyNumbers, data: Dataset = DATA) -> AnyNumbers:
     """One epoch, after pre-training where ghosts learn, in the online loop or in the compiled loops."""
-    graph, count = net[1].graph(net[0]), len(DATA.x_train)
+    graph, count = net[1].graph(net[0]), len(data.x_train)
     if isinstance(learning, IntegerLearning):
         widths, formats = DEFAULT, default_formats(graph)
         plan: Any = IntegerCourse(graph, integer_rule(net[1]), learning, formats, widths, count)
@@ -90,7 +92,7 @@ def reference(net: tuple[Network, Ghost], learning: Any, start: AnyNumbers) -> A
     rows = np.concatenate(
         [*pretraining(learning.seed, count, plan.pretrain), order(learning.seed, 0, count)]
     ).astype(int)
-    return stepped(plan, start, DATA.x_train[rows].astype(np.float64), DATA.y_train[rows], 0).numbers
+    return stepped(plan, start, data.x_train[rows].astype(np.float64), data.y_train[rows], 0).numbers
 
 
 CASES = [
@@ -117,6 +119,25 @@ def test_learning_goes_on_from_any_start(layers, fields, model, make):
     for name, array in arrays_of(start).items():
         moved = bool((arrays_of(run.numbers)[name] != array).any())
         assert moved != name.startswith("feedback"), f"{name} moved, or did not"
+
+
+@pytest.mark.parametrize("make", [trained, learned])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_start_with_frozen_layers_and_a_margin(model, make):
+    net = network((16, 9, 7, 4), plastic=(1, 3))
+    graph = net[1].graph(net[0])
+    learning: Any = (online() if make is trained else in_integers()).model_copy(update={"margin": 0.0})
+    start = make(graph)
+    # half of the answers are right at first
+    output = Stepped(graph, arithmetic_of(start)).output(start, DATA.x_train[:4])
+    data = replace(DATA, y_train=np.concatenate([output.argmax(axis=1), np.arange(4)]))
+    run = train_on_lava(*net, learning, data, start=start, processes=model, looks=0, diagnostics=False)
+    same(run.numbers, reference(net, learning, start, data))
+    for k in (1, 2, 3):
+        moved = arrays_of(run.numbers)[f"weights.{k}"] != arrays_of(start)[f"weights.{k}"]
+        assert moved.any() == (k != 2)
+    always = reference(net, learning.model_copy(update={"margin": None}), start, data)
+    assert any((a != arrays_of(always)[name]).any() for name, a in arrays_of(run.numbers).items())
 
 
 @pytest.mark.parametrize("make", [trained, quantised])
