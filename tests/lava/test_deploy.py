@@ -9,17 +9,22 @@ import pytest
 
 from lavaghost.base.errors import LavaError, MissingError, SpecError
 from lavaghost.cli.hardware import deploy_command, map_command
+from lavaghost.datasets import Dataset
 from lavaghost.datasets import load as load_data
+from lavaghost.engines.forward_integers import forward_integers
+from lavaghost.engines.graded import graded_of
 from lavaghost.engines.sigma_delta import SigmaDelta, reference
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.lava import deploy as module
-from lavaghost.lava.deploy import chain_of, missing_extension, refuse_python_models, require_target, run_chain
+from lavaghost.lava.deploy import deploy, missing_extension, require_target
+from lavaghost.lava.stock import chain_of, refuse_python_models, run_chain, run_graded
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.training.float_learner import FloatLearner
 from lavaghost.training.loop import run
+from tests.integer_networks import integer_network
 
 pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
@@ -68,6 +73,28 @@ def test_digits(model: str, capsys) -> None:
     assert found["samples"] == 360
     assert abs(found["accuracy"] - found["float_accuracy"]) <= 0.005
     assert found["status"] == "not tested on hardware"
+
+
+@pytest.mark.parametrize("layers", [(12, 9, 4), (12, 9, 8, 4)])
+def test_a_network_in_integers_answers_by_its_own(layers) -> None:
+    """Its mantissas, messages and saturation, in the simulator: the states of the network, to the bit."""
+    trained = integer_network(layers=layers)
+    assert trained.integers is not None
+    net = forward_integers(trained.graph, trained.integers)
+    p = np.random.default_rng(2).integers(0, 255, (30, 12))
+    graded = graded_of(net, p)
+    assert sum(graded.saturating) > 0
+    np.testing.assert_array_equal(run_graded(graded, p, on_chip=False), net.outputs(p))
+    x = (p * 2.0**-net.input_fraction).astype(np.float32)
+    y = np.arange(30) % 4
+    data = Dataset("digits", x, y, x, y, 4, 1 / 16)
+    found = deploy(trained, data, load_chip("loihi2_oheo_gulch"), simulate=True)
+    assert found.integer_exact
+    assert found.saturating == graded.saturating
+    assert found.float_accuracy == (trained.outputs(x).argmax(axis=1) == y).mean()
+    assert found.approximation is not None
+    assert found.approximation <= (0.02 if len(layers) == 3 else 0.3)
+    assert json.loads(json.dumps(found.as_json()))["saturating"] == list(graded.saturating)
 
 
 def test_a_chip_without_payload_gets_no_sigma_delta_neurons(model: str, capsys, tmp_path) -> None:
