@@ -17,11 +17,11 @@ from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.engines.sigma_delta import reference
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
-from lavaghost.exporters.chain import chain, rectifying
+from lavaghost.exporters.chain import chain, chaining, rectifying
 from lavaghost.exporters.spiking import hdf5, spiking_files
 from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
+from lavaghost.exporters.spiking.conversion import SpikingOptions, convert
 from lavaghost.exporters.spiking.neurons import FormatLimits, input_levels
-from lavaghost.exporters.spiking.spiking_files import SpikingOptions
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
@@ -109,8 +109,8 @@ class CubaExporter:
         """See `Exporter`."""
         net = chain(trained, self.name)
         data = calibrated(self, calibration)
-        settings = spiking_files.convert(net, data, options, LIMITS)
-        whole = spiking_files.spiking_network(net, settings)
+        settings = convert(self, trained, data, options, LIMITS)
+        whole = spiking_files.spiking_network(net, settings, LARGEST_WEIGHT)
         thresholds = [*(int(theta) for theta in whole.thresholds), LARGEST_SUM]
         layers = [
             _dense(w, b, {**FIRE, "vThMant": theta})
@@ -119,14 +119,18 @@ class CubaExporter:
         file = _file(whole.weights[0].shape[1], layers)
         file |= {"simulation/Ts": 1, "simulation/tSample": options.steps}
         packed = hdf5.hdf5_bytes(self.name, file)
-        return spiking_files.written(
-            self, trained, path, packed, settings, data, f"the rate of spikes in {options.steps} steps"
-        )
+        activation = f"the rate of spikes in {options.steps} steps"
+        return spiking_files.written(self, trained, path, packed, settings, data, activation, whole)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference in Lava's state of 24 bits."""
         run = spiking_files.spiking_run(
-            chain(trained, self.name), settings, raw, LARGEST_VOLTAGE / ALIGN, most=LARGEST_SUM
+            chain(trained, self.name),
+            settings,
+            raw,
+            LARGEST_VOLTAGE / ALIGN,
+            most=LARGEST_SUM,
+            largest=LARGEST_WEIGHT,
         )
         return spiking_files.exactly(run.sums, settings["units"][-1] / settings["steps"])
 
@@ -163,6 +167,6 @@ def _dense(weights: Array, biases: Array | None, neuron: Mapping[str, Any]) -> d
 
 
 rectifying("netx-sdnn")
-rectifying("netx-cuba")
+chaining("netx-cuba")
 sdnn = SigmaDeltaExporter()
 cuba = CubaExporter()

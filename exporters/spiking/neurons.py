@@ -10,8 +10,9 @@ well (below 2^24). A threshold lies half way between two integers: no tie, so `>
 of integers holds the integer below. Simulators then agree spike for spike, or compute something else.
 
 Thresholds are the activations that all but 0.1 % of the training data stay below (data-based normalisation:
-P. U. Diehl et al., IJCNN 2015; the percentile: B. Rueckauer et al., Front. Neurosci. 11:682, 2017). A rate code of T
-steps holds T + 1 rates, so with a soft reset the error falls as 1/T; a hard reset also drops what exceeds the
+P. U. Diehl et al., IJCNN 2015; the percentile: B. Rueckauer et al., Front. Neurosci. 11:682, 2017), or, where rates
+saturate, their bound: a neuron fires once a step at most, so its rate is clip(drive, 0, theta) as it is. A rate code
+of T steps holds T + 1 rates, so with a soft reset the error falls as 1/T; a hard reset also drops what exceeds the
 threshold, which leaves an error that T does not remove.
 
 The input is a constant current, the sample itself in every step, where a format can take numbers: it costs no
@@ -26,7 +27,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lavaghost.engines.calibration import calibrations
+from lavaghost.engines.calibration import Calibration, calibrations
 from lavaghost.exporters.chain import Chain
 from lavaghost.numbers.arithmetic import Array
 
@@ -103,43 +104,70 @@ def input_levels(x: Array, input_scale: float, bits: int) -> tuple[float, int]:
 
 
 def spike_scales(
-    net: Chain, x: Array, percentile: float, limits: FormatLimits, levels: tuple[float, int], code: InputCode
+    net: Chain,
+    x: Array,
+    percentile: float | None,
+    limits: FormatLimits,
+    levels: tuple[float, int],
+    code: InputCode,
 ) -> Scales:
-    """Units and thresholds from training samples `x (samples, n_0)`; each unit is the finest that `limits` allow."""
+    """Units and thresholds from training samples `x (samples, n_0)`; each unit is the finest that `limits` allow.
+
+    percentile  of the activations, the threshold of their layer; None: r_max, at which they saturate
+    """
     scale, top = levels
     arriving = scale * top if code == "spikes" else scale
     units: list[float] = []
     thresholds: list[int] = []
-    for k, ((w, b), found) in enumerate(
+    for k, (layer, found) in enumerate(
         zip(net.layers, calibrations(net.layers, net.r_max, x), strict=True), start=1
     ):
-        weights, biases = w.astype(np.float64), b.astype(np.float64)
-        largest = np.abs(weights) * arriving
-        # the sum of all magnitudes is what no order of adding exceeds; spikes may all come at once, samples may not
-        summed = np.abs(found.below) @ np.abs(weights).T if k == 1 else largest.sum(axis=1)
-        needed = [
-            float(largest.max()) / limits.weight,
-            float(np.abs(biases).max()) / limits.bias,
-            HEADROOM * float((summed + np.abs(biases)).max()) / limits.drive,
-        ]
+        theta = 0.0
         if k < len(net.layers):
-            theta = found.percentile(percentile)
-            needed.append(theta / limits.threshold)
-            units.append(max(needed))
+            theta = net.r_max if percentile is None else found.percentile(percentile)
+        needed = finest_units(layer, found, arriving, theta, limits, first=k == 1)
+        units.append(max(needed.values()) or 1.0)
+        if theta:
             thresholds.append(max(1, round(theta / units[-1])))
             arriving = (thresholds[-1] + 0.5) * units[-1]
-        else:
-            units.append(max(needed) or 1.0)
     return Scales(scale, top, code, tuple(units), tuple(thresholds))
 
 
-def spiking_integers(net: Chain, scales: Scales) -> Spiking:
-    """The integers of `net`: W_k rate_{k-1} / unit_k and b_k / unit_k, rounded to nearest."""
+def finest_units(
+    layer: tuple[Array, Array],
+    found: Calibration,
+    arriving: float,
+    theta: float,
+    limits: FormatLimits,
+    *,
+    first: bool,
+) -> dict[str, float]:
+    """The finest unit of the drive at which each part of a layer fits `limits`; what arrives is a spike of `arriving`.
+
+    `theta` is the threshold, 0 for an output; the `first` layer gets samples and not spikes.
+    """
+    weights, biases = (a.astype(np.float64) for a in layer)
+    largest = np.abs(weights) * arriving
+    # the sum of all magnitudes is what no order of adding exceeds; spikes may all come at once, samples may not
+    summed = np.abs(found.below) @ np.abs(weights).T if first else largest.sum(axis=1)
+    return {
+        "weight": float(largest.max()) / limits.weight,
+        "bias": float(np.abs(biases).max()) / limits.bias,
+        "sum": HEADROOM * float((summed + np.abs(biases)).max()) / limits.drive,
+        "threshold": theta / limits.threshold,
+    }
+
+
+def spiking_integers(net: Chain, scales: Scales, largest: float = math.inf) -> Spiking:
+    """The integers of `net`: W_k rate_{k-1} / unit_k, at most `largest`, and b_k / unit_k, rounded to nearest.
+
+    Where units are powers of two of what arrives, weights that are mantissas come out as they are (`own_integers`).
+    """
     arriving = scales.input * (scales.top if scales.code == "spikes" else 1)
     weights, biases = [], []
     thresholds = (*(theta + 0.5 for theta in scales.thresholds), 0.0)
     for (w, b), unit, theta in zip(net.layers, scales.units, thresholds, strict=True):
-        weights.append(np.rint(w.astype(np.float64) * (arriving / unit)))
+        weights.append(np.clip(np.rint(w.astype(np.float64) * (arriving / unit)), -largest, largest))
         biases.append(np.rint(b.astype(np.float64) / unit))
         arriving = theta * unit
     return Spiking(tuple(weights), tuple(biases), thresholds[:-1], scales.units[-1])

@@ -25,10 +25,10 @@ from lavaghost.base.errors import ExportError
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
-from lavaghost.exporters.chain import chain, rectifying
+from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.spiking import hdf5, spiking_files
+from lavaghost.exporters.spiking.conversion import SpikingOptions, convert
 from lavaghost.exporters.spiking.neurons import FormatLimits, Spiking, magnitude
-from lavaghost.exporters.spiking.spiking_files import SpikingOptions
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
 
@@ -38,7 +38,7 @@ DT = 1e-4
 TAU_MEM = 1e4
 EXACT = 1 << 24
 """Up to here float32 holds every integer."""
-LIMITS = FormatLimits(weight=127, bias=EXACT - 1, threshold=EXACT // 2, drive=EXACT - 1)
+LIMITS = FormatLimits(weight=EXACT - 1, bias=EXACT - 1, threshold=EXACT // 2, drive=EXACT - 1)
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class NirExporter:
         """See `Exporter`."""
         net = chain(trained, self.name)
         data = calibrated(self, calibration)
-        settings = spiking_files.convert(net, data, options, LIMITS)
-        tree = nir_tree(spiking_files.spiking_network(net, settings), self.neuron)
-        packed = hdf5.hdf5_bytes(self.name, tree)
+        settings = convert(self, trained, data, options, LIMITS)
+        whole = spiking_files.spiking_network(net, settings)
+        packed = hdf5.hdf5_bytes(self.name, nir_tree(whole, self.neuron))
         activation = f"the rate of spikes in {options.steps} steps"
-        return spiking_files.written(self, trained, path, packed, settings, data, activation)
+        return spiking_files.written(self, trained, path, packed, settings, data, activation, whole)
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, whose sums float32 must hold without rounding."""
@@ -115,8 +115,8 @@ def _neuron(kind: str, size: int, theta: float) -> dict[str, Any]:
     return {"type": kind} | {key: np.full(size, value, np.float32) for key, value in values.items()}
 
 
-rectifying("nir-if")
-rectifying("nir-cubalif")
+chaining("nir-if")
+chaining("nir-cubalif")
 integrate_and_fire = NirExporter(
     "nir-if",
     "IF",

@@ -18,10 +18,11 @@ from lavaghost.base.errors import ExportError
 from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
-from lavaghost.exporters.chain import chain, rectifying
+from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.spiking import spiking_files
+from lavaghost.exporters.spiking.conversion import SpikingOptions, convert
 from lavaghost.exporters.spiking.neurons import FormatLimits, Spiking
-from lavaghost.exporters.spiking.spiking_files import SpikingOptions
+from lavaghost.exporters.spiking.own_integers import dropped_by_a_chip
 from lavaghost.hardware.catalogue import load_chip
 from lavaghost.hardware.findings import Plan
 from lavaghost.hardware.mapper import map_network
@@ -33,7 +34,7 @@ CORES_PER_TILE, CORES, INPUTS_PER_CORE = 4, 128, 1024
 """Of the Loihi that ships with SANA-FE."""
 NEVER = 1 << 30
 """A threshold that no output reaches; SANA-FE reads integers of 32 bits."""
-LIMITS = FormatLimits(weight=127, bias=1 << 23, threshold=1 << 23, drive=1 << 23)
+LIMITS = FormatLimits(weight=1 << 23, bias=1 << 23, threshold=1 << 23, drive=1 << 23)
 PARTS = "dendrite: loihi_dendrites, synapse: loihi_dense_synapse"
 
 
@@ -60,11 +61,14 @@ class SanafeExporter:
                 f"exporter {self.name!r}: {data.name} has samples down to {least:.3g}, and a spike train has no sign; "
                 "export what lavaghost quantize makes of the network, in two channels, or use exporter 'nir-if'"
             )
-        settings = spiking_files.convert(net, data, options, LIMITS, code="spikes")
+        settings = convert(self, trained, data, options, LIMITS, code="spikes")
         whole = spiking_files.spiking_network(net, settings)
         text = "\n".join([*network_lines(whole), *mapping_lines(whole, cores)]) + "\n"
         activation = f"the rate of spikes in {options.steps} steps, and of those that come in"
-        return spiking_files.written(self, trained, path, text.encode(), settings, data, activation)
+        remark = dropped_by_a_chip(whole)
+        return spiking_files.written(
+            self, trained, path, text.encode(), settings, data, activation, whole, remark
+        )
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: the integrate-and-fire reference, a step from layer to layer."""
@@ -128,5 +132,5 @@ def mapping_lines(net: Spiking, cores: list[list[int]]) -> Iterator[str]:
             yield f"  - {name}.{i}: [core: {place}, soma: {soma}, {PARTS}]"
 
 
-rectifying("sanafe")
+chaining("sanafe")
 exporter = SanafeExporter()

@@ -68,14 +68,10 @@ def payload(case: Case) -> Iterator[Finding]:
         yield Violation(
             "network", "payload_bits", needed, bits, "bits", f"{ELSEWHERE}: {COUNTED}", "phase", why
         )
-    elif demand.countable:
+    else:
         why = "rates are sent as numbers"
         remedy = f"use --messages counts: {COUNTED}"
         yield Violation("network", "payload_bits", needed, bits, "bits", remedy, "messages", why)
-    else:
-        why = "rates of units that saturate are sent as numbers"
-        remedy = f"train with --activation relu and no --saturation: {COUNTED}"
-        yield Violation("network", "payload_bits", needed, bits, "bits", remedy, "network", why)
 
 
 COUNTED = f"its rates can be {messages.COUNTS}, which need no payload"

@@ -117,8 +117,8 @@ class Demand:
     relays: tuple[Population, ...] = ()
 
     @property
-    def countable(self) -> bool:
-        """Whether hidden units are plain relu units, whose rates can be sent as a number of spikes."""
+    def unbounded(self) -> bool:
+        """Whether hidden units are plain relu units, as sigma-delta neurons are."""
         return self.graph.activation == "relu" and self.graph.saturation is None
 
     @property

@@ -1,7 +1,7 @@
 """What the messages between neurons carry: numbers, or spikes that are counted.
 
     numbers   a message is a rate, or its change, and needs a payload of so many bits
-    counts    a rate is a number of bare spikes; for inference with plain relu units, as some exports write it
+    counts    a rate is a number of bare spikes, and saturates at one a step; for inference, as some exports write it
 
 Learning always sends numbers: an error has a sign, and the local rules multiply it.
 """
@@ -18,8 +18,8 @@ COUNTS = f"spike counts (lavaghost export --to {', '.join(COUNTING[:-1])} or {CO
 
 
 def code(demand: Demand, hardware: Hardware, wish: Code | None) -> Code:
-    """How rates are sent: as wished; otherwise as numbers where there is a payload, or nothing else will do."""
-    if demand.phase == "learning" or not demand.countable:
+    """How rates are sent: learning as numbers, else as wished, or else as numbers where there is a payload."""
+    if demand.phase == "learning":
         return "numbers"
     if wish is not None:
         return wish
@@ -38,7 +38,7 @@ def bits_needed(demand: Demand, hardware: Hardware, sent: Code) -> int:
     message = int(hardware.widths.message_bits.value or DEFAULT.message_bits)
     if demand.phase == "learning":
         return max(relays, message, int(hardware.widths.output_bits.value or DEFAULT.output_bits))
-    return STATE_BITS if demand.countable else max(relays, message)
+    return STATE_BITS if demand.unbounded else max(relays, message)
 
 
 def words(demand: Demand, hardware: Hardware, sent: Code) -> str:

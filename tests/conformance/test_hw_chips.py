@@ -121,12 +121,15 @@ def test_inference_sends_counts_where_it_must_and_numbers_where_it_can(chip: str
         mended = remedied(network, hardware, "inference", Plan(messages=wish))
         assert mended.messages == "counts"
         assert not payload(mended.violations)
-    # units that saturate cannot be counted, so their rates need 8 bits
-    hard = ghost_graph(layers=(16, 20, 4), activation="hard_sigmoid")
-    (violation,) = payload(map_network(hard, bare).violations)
-    assert (violation.used, violation.limit) == (8, 0)
-    assert "--activation relu" in violation.remedy
-    assert not payload(map_network(hard, narrow).violations)
+    # units that saturate are counted too, at one spike a step at most; as numbers their rates need 8 bits
+    for physics in ({"activation": "hard_sigmoid"}, {"saturation": 1.5}):
+        hard = ghost_graph(layers=(16, 20, 4), **physics)
+        assert [map_network(hard, c).messages for c in (bare, narrow)] == ["counts", "numbers"]
+        assert not payload(map_network(hard, bare).violations)
+        assert not payload(map_network(hard, narrow).violations)
+        (violation,) = payload(map_network(hard, bare, plan=Plan(messages="numbers")).violations)
+        assert (violation.used, violation.limit) == (8, 0)
+        assert "--messages counts" in violation.remedy
     unknown = map_network(network, with_limits(chip, payload_bits=None))
     assert any("payload_bits" in text for text in unknown.unknown)
     counts = map_network(network, with_limits(chip, payload_bits=None), plan=Plan(messages="counts"))

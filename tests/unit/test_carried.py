@@ -24,6 +24,7 @@ from tests.unit.onnx_networks import TARGETS, check, data, exported, samples, tr
 
 LAYERS = (12, 9, 7, 4)
 WRITTEN = [name for name in available() if name != "yaml"]
+SPIKING = ("netx-cuba", "nir-if", "nir-cubalif", "sanafe")
 
 
 class Aligned(Backprop):
@@ -169,13 +170,22 @@ def test_a_float_file_of_integers_says_what_it_holds_and_how_far_off_it_is(name,
         np.testing.assert_array_equal(arrays[key], stored)
 
 
-@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in ("onnx", "onnx-settle")])
+@pytest.mark.parametrize("name", [n for n in WRITTEN if n not in ("onnx", "onnx-settle", *SPIKING)])
 def test_a_file_of_other_integers_says_that_they_are_others(name, whole, tmp_path):
     note = reported(whole, name, tmp_path)[1]["weights"][1]
     assert "made of the real numbers that the network's integers stand for" in note
     assert "the function that ran was in integers" in note
     plain = reported(trained_network(), name, tmp_path)[1]["weights"][1]
     assert "real numbers" not in plain
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_a_spiking_file_says_that_its_mantissas_are_those_of_the_network(name, whole, tmp_path):
+    note = reported(whole, name, tmp_path)[1]["weights"][1]
+    assert note.startswith("the network's own mantissas")
+    assert "real numbers" not in note
+    plain = reported(trained_network(), name, tmp_path)[1]["weights"][1]
+    assert "own mantissas" not in plain
 
 
 def test_a_bundle_carries_integers_as_they_are(whole, tmp_path):

@@ -88,6 +88,35 @@ def test_a_hard_reset_has_the_period_of_its_drive_and_keeps_its_error():
     np.testing.assert_allclose(found, [1 / 2, 1 / 4, 1 / 5, 1], atol=1e-3)
 
 
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_a_neuron_saturates_at_one_spike_a_step(reset):
+    """Any drive from the threshold on gives the rate 1, which stands for the bound; below it a rate is smaller."""
+    above = np.array([[1.0], [1.5], [7.0]])
+    np.testing.assert_array_equal(rates(above, 30, reset), 1)
+    assert rates(np.array([[0.999]]), 30, reset) < 1
+
+
+@pytest.mark.parametrize("r_max", [0.4, 1.0])
+@pytest.mark.parametrize("code", ["current", "spikes"])
+def test_thresholds_at_the_bound_give_clipped_rates(r_max, code):
+    """theta counts / T = clip(u, 0, r_max) within theta / T, by a soft reset and a constant drive; above, all equal."""
+    params, x, _ = converted(code)
+    params = params._replace(r_max=r_max)
+    scales = spike_scales(params, x, None, LIMITS, input_levels(x, 1 / 16, 8), code)
+    net, held, steps = spiking_integers(params, scales), np.rint(x / scales.input), 64
+    theta = net.thresholds[0] * scales.units[0]
+    assert abs(theta - r_max) <= scales.units[0]
+    arriving = held / scales.top if code == "spikes" else held
+    drives = (arriving @ net.weights[0].T + net.biases[0]) * scales.units[0]
+    assert (drives > theta).any()
+    found = simulate(net, repeat(arriving, steps), "soft").counts[0] * theta / steps
+    assert np.abs(found - np.clip(drives, 0, theta)).max() <= theta / steps
+    np.testing.assert_array_equal(found[drives >= theta], theta)
+    # the next layer takes each spike for the bound of this one
+    per_spike = scales.units[1] / theta
+    np.testing.assert_allclose(net.weights[1] * per_spike, params.weights[1], atol=0.501 * per_spike)
+
+
 def test_a_soft_reset_conserves_charge():
     drives = np.random.default_rng(1).uniform(-1, 0.95, (200, 1))
     steps, theta = 50, 1.0
