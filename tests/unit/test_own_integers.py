@@ -24,7 +24,8 @@ from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.online.integers.compiled_network import initial_integers
-from lavaghost.online.integers.settings import IntegerLearning, default_formats
+from lavaghost.online.integers.formats import default_formats
+from lavaghost.online.integers.settings import IntegerLearning
 from lavaghost.verification.agreement import prepare
 from tests.networks import parts
 from tests.spiking_networks import data_for, hdf5_tree, raw_digits
