@@ -3,8 +3,8 @@
     r_0 = scale * raw        r_k = clip(W_k r_{k-1} + b_k, 0, r_max)        logits = W_L r_{L-1} + b_L
 
 A format whose lowering leads to a chain says so once, `chaining("mine")`, and then writes from the numbers of
-`chain(trained, "mine")`. Nodes are written one by one as by any lowering, so a format may refuse or replace one
-(`rectifying`), and what a chain cannot hold is the `ExportError` of `lowering`.
+`chain(trained, "mine")`. Nodes are written one by one as by any lowering, so a format may refuse or replace one, and
+what a chain cannot hold is the `ExportError` of `lowering`.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavaghost.base.errors import ExportError
 from lavaghost.exporters.lowering import Link, Units, forward_nodes, lowering
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -77,21 +76,4 @@ def chaining(target: str) -> None:
 
     @writes.population("output")
     def _(units: Units, links: Links) -> None:
-        links.biases.append(units.biases)
-
-
-def rectifying(target: str) -> None:
-    """As `chaining`, for a format whose neurons have no rate function but a plain relu."""
-    chaining(target)
-
-    @lowering(target).population("hidden")
-    def _(units: Units, links: Links) -> None:
-        activation = units.population.activation
-        if activation != "relu" or units.r_max < np.inf:
-            saturating = f"relu with saturation {units.r_max}"
-            what = saturating if activation == "relu" else activation
-            raise ExportError(
-                f"exporter {target!r} has no neuron for {what}, only for relu; train with --activation relu and no "
-                "--saturation, or use exporter 'onnx'"
-            )
         links.biases.append(units.biases)

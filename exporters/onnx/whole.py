@@ -4,9 +4,8 @@
       -> { MatMulInteger -> Add i32 -> Max 0 -> Div 2^s -> Min top -> Cast u8 } ...
       -> MatMulInteger -> Add i32 -> logits [N, n_L] int32 -> ArgMax -> label [N]
 
-The integers are those of `onnx.integers`. A sum after Max is not negative, so Div truncates as >> does. Weights are
-stored as u8 with the zero point 128: products of u8 and s8 may saturate in 16 bits on a CPU without VNNI, those of u8
-and u8 do not (onnxruntime, "Quantize ONNX models", U8S8 and reduce_range).
+The integers are those of `onnx.whole_numbers`, the nodes those of `onnx.whole_build`. A network in integers has its own
+(`onnx.own_integers`).
 """
 
 from collections.abc import Mapping

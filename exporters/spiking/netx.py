@@ -5,7 +5,7 @@ of both signs and drops the lowest bit, so they are kept whole.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,12 @@ from lavaghost.base.spec import Spec
 from lavaghost.datasets import Dataset
 from lavaghost.engines.sigma_delta import reference
 from lavaghost.exporters.base import Expected, ExportReport, calibrated
-from lavaghost.exporters.chain import chain, chaining, rectifying
+from lavaghost.exporters.chain import chain, chaining
 from lavaghost.exporters.spiking import hdf5, spiking_files
 from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
+from lavaghost.exporters.spiking.bounded import bounded, saturating, second, tops_of
 from lavaghost.exporters.spiking.conversion import SpikingOptions, convert
+from lavaghost.exporters.spiking.netx_own import mantissa_steps, measured_samples, message_levels, own_notes
 from lavaghost.exporters.spiking.neurons import FormatLimits, input_levels
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -61,11 +63,20 @@ class SigmaDeltaExporter:
         self, trained: Model, path: Path, options: SigmaDeltaOptions, calibration: Dataset | None
     ) -> ExportReport:
         """See `Exporter`."""
-        net = chain(trained, self.name)
+        given = chain(trained, self.name)
         data = calibrated(self, calibration)
-        levels = input_levels(data.x_train, net.scale, options.input_bits)
-        found = sigma_delta.delta_scales(net, data.x_train, levels, LARGEST_WEIGHT)
+        tops = tops_of(trained, given)
+        held = saturating(given, tops, data.x_train)
+        net, own = bounded(given, tops, held), trained.integers
+        levels = (
+            input_levels(data.x_train, net.scale, options.input_bits)
+            if own is None
+            else message_levels(data.x_train, own, options.input_bits)
+        )
+        steps = mantissa_steps(trained)
+        found = sigma_delta.delta_scales(net, data.x_train, levels, LARGEST_WEIGHT, steps)
         settings = {
+            **({"saturating": held} if held else {}),
             "input": levels[0],
             "top": levels[1],
             "factor": net.scale / levels[0],
@@ -79,13 +90,20 @@ class SigmaDeltaExporter:
         ]
         file = _file(whole.weights[0].shape[1], layers, neuron=DELTA)
         packed = hdf5.hdf5_bytes(self.name, file)
-        return spiking_files.written(
-            self, trained, path, packed, settings, data, "sigma-delta neurons with a relu"
+        report = spiking_files.written(
+            self, trained, path, packed, settings, data, "sigma-delta neurons with a relu" + second(held, data)
         )
+        if trained.integers is None:
+            return report
+        found = self.expected(trained, settings, measured_samples(trained, data))
+        notes = own_notes(trained, whole, settings, found, data)
+        return replace(report, carries=(*notes, *report.carries[2:]))
 
     def expected(self, trained: Model, settings: Mapping[str, Any], raw: Array) -> Expected:
         """See `Exporter`: `lavaghost.engines.sigma_delta.reference`; samples in their order, since states go on."""
-        net = sigma_delta.delta_network(chain(trained, self.name), settings)
+        given = chain(trained, self.name)
+        given = bounded(given, tops_of(trained, given), settings.get("saturating", []))
+        net = sigma_delta.delta_network(given, settings)
         samples = spiking_files.whole_samples(raw, settings)
         sums = reference(net, samples.astype(np.int64) << sigma_delta.SHIFT)
         # a hidden message keeps what it rounds off in the state above, for the samples that follow
@@ -166,7 +184,7 @@ def _dense(weights: Array, biases: Array | None, neuron: Mapping[str, Any]) -> d
     return layer if biases is None else layer | {"bias": biases.astype(np.float32)}
 
 
-rectifying("netx-sdnn")
+chaining("netx-sdnn")
 chaining("netx-cuba")
 sdnn = SigmaDeltaExporter()
 cuba = CubaExporter()

@@ -8,7 +8,8 @@ One hidden layer is exact. In deeper networks each message loses what the shift 
 samples before; the reference counts it.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,21 @@ SHIFT = 6
 """netx's `spike_exp` and `state_exp`."""
 BIAS = 1 << 2 * SHIFT
 MESSAGE_BITS = 16
+LARGEST_WEIGHT = 127
 LARGEST_STATE = float(1 << STATE_BITS - 1)
 LARGEST_MESSAGE = float(1 << MESSAGE_BITS - 1)
 
 
-def delta_scales(net: Chain, x: Array, levels: tuple[float, int], weight: int) -> dict[str, Any]:
+def delta_scales(
+    net: Chain, x: Array, levels: tuple[float, int], weight: int, steps: Sequence[float] = ()
+) -> dict[str, Any]:
     """`units`, r per integer of the state of each layer, and `always_on`, from samples `x (samples, n_0)`.
 
     levels  (r_0 per integer, largest integer) of the input; weight: the largest integer of a weight
 
-    A unit is the finest at which weights, states and messages stay in their bits with room to spare.
+    A unit is the finest at which weights, states and messages stay in their bits with room to spare. With `steps`, what
+    1 in the mantissas of each layer stands for, a weight is its mantissa, or that halved so often and rounded; the
+    largest may then be beyond `weight` by one, and `delta_network` holds it there.
     """
     message = levels[0] / 2**SHIFT
     units: list[float] = []
@@ -49,6 +55,10 @@ def delta_scales(net: Chain, x: Array, levels: tuple[float, int], weight: int) -
         ]
         if not last:
             needed.append(HEADROOM * float(found.rates.max()) / (LARGEST_MESSAGE * 2**SHIFT))
+        if steps:
+            needed[0] *= weight / (weight + 1)
+            own = message * steps[k - 1]
+            needed.append(own * 2.0 ** max(0, math.ceil(math.log2(max(needed) / own))))
         units.append(max(needed) or 1.0)
         if last:
             always_on = max(1, int(np.ceil(float(np.abs(b).max()) / (units[-1] * 2**SHIFT * weight))))
@@ -66,7 +76,8 @@ def delta_network(net: Chain, settings: Mapping[str, Any]) -> SigmaDelta:
     message, always_on = settings["input"] / 2**SHIFT, settings["always_on"]
     weights, biases, scales = [], [], [message]
     for (w, b), unit in zip(net.layers, settings["units"], strict=True):
-        weights.append(np.rint(w.astype(np.float64) * (message / unit)).astype(np.int32))
+        held = np.clip(np.rint(w.astype(np.float64) * (message / unit)), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        weights.append(held.astype(np.int32))
         biases.append(np.rint(b.astype(np.float64) / (unit * BIAS)).astype(np.int32) * BIAS)
         message = unit * 2**SHIFT
         scales.append(message)

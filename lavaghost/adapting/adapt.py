@@ -207,7 +207,8 @@ class _Stage:
     def _price(self, last: Mapping[str, Any]) -> dict[str, Any]:
         """Energy and time of a sample on the chip that is named, and what others measured."""
         if self.spec.hardware is None:
-            return {"energy_j": None, "latency_s": None, "price": None, "published": []}
+            none = dict.fromkeys(("energy_j", "latency_s", "assumption", "price"))
+            return {**none, "published": []}
         chip, model = load_chip(self.spec.hardware), self.learner.model
         x = np.ascontiguousarray(self.new.x_train[self.stream[:ACTIVE]], np.float32)
         goals = np.eye(len(model.labels))[self.new.y_train[self.stream[:ACTIVE]]]
@@ -224,6 +225,7 @@ class _Stage:
         return {
             "energy_j": shown.energy_j,
             "latency_s": shown.latency_s,
+            "assumption": shown.assumption,
             "price": price.as_json(),
             "published": list(published(chip)),
         }

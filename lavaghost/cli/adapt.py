@@ -21,7 +21,7 @@ from lavaghost.cli.console import LOWEST, bar, emit, milli, output_folder, perce
 
 REPORT, PICTURE = "adapt.json", "adapt.png"
 """What it leaves in --out beside the network."""
-TABLED = ("recall", "curve", "price", "published", "refit")
+TABLED = ("recall", "curve", "price", "published", "refit", "energy_j", "latency_s", "assumption")
 """Keys of a result that are no single figures."""
 
 

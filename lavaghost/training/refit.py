@@ -2,7 +2,11 @@
 
     scale    W_k, b_k of hidden layers by 1 / c_k (and W_{k+1} by c_k), so that the mean of |r_k|^2 is `POWER`
     ridge    W_L, b_L so that the output is nearest to one-hot: min ||r W^T + b - y||^2 + RIDGE ||(W, b)||^2
-    tune     a few epochs of squared error in floating point, kept if they do not cost accuracy on samples held back
+    tune     epochs of squared error in floating point, kept unless they cost more than `WORSE` of what is held back
+
+Tuning is what keeps the old data later: after 3000 samples of another set, with 20 stored per class, 83.4 % of them
+without it, 85.6 after 10 epochs, 89.4 after 20, 89.6 after 40 (imported start, moved digits, benchmarks.adaptation).
+What is held back here was mostly seen where the network comes from, so ridge looks a little better on it than it is.
 
 Trained with cross-entropy, rates are many times larger than a chip's and outputs are logits, so that the first errors
 are as large as the outputs: accuracy fell from 96 to 71 % within 100 samples (docs/adapting.md).
@@ -31,7 +35,8 @@ SAMPLES = 10_000
 """Training samples that a refit looks at, at most."""
 HELD_BACK = 10
 """One sample in so many judges the others' work."""
-EPOCHS, ETA, BATCH = 2, 0.05, 50
+EPOCHS, ETA, BATCH = 20, 0.05, 50
+WORSE = 0.01
 REFIT = 11
 """First word of the seed of its choice of samples."""
 
@@ -69,7 +74,7 @@ def refitted(network: Network, params: Parameters, data: Dataset, seed: int = 0)
     learner = FloatLearner(network, Backprop(), learning, seen, diagnostics=False, start=ridge)
     tuned = run(learner).params
     found = {"ridge": _accuracy(graph, ridge, seen), "tuned": _accuracy(graph, tuned, seen)}
-    kept = "tuned" if found["tuned"] >= found["ridge"] else "ridge"
+    kept = "tuned" if found["tuned"] >= found["ridge"] - WORSE else "ridge"
     record = {
         "dataset": data.name,
         "samples": len(seen.x_train),

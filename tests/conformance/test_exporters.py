@@ -14,6 +14,7 @@ from lavaghost.base.errors import ExportError, OutputError
 from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.dynamics import initial_parameters
+from lavaghost.engines.forward_integers import forward_integers, unsettled
 from lavaghost.exporters import ELEMENTS, ExportReport, available, base, find, sidecar
 from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.learning import Learning
@@ -21,6 +22,7 @@ from lavaghost.model.model import Model
 from lavaghost.net.kinds import KINDS
 from lavaghost.net.network import Network
 from lavaghost.verification import RUNTIMES
+from tests.integer_networks import integer_network
 from tests.networks import parts
 from tests.toy_kind import Band
 
@@ -161,6 +163,29 @@ def test_a_kind_of_projection_that_it_does_not_know_is_written_by_its_matrix(nam
         assert target(tmp_path / "kind", name).read_bytes() == target(tmp_path / "dense", name).read_bytes()
     ours, theirs = (find(name).expected(model, settings, RAW) for model in (trained, written_out))
     np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mechanism", ["duplicate", "learned"])
+def test_a_network_in_integers_leaves_as_it_is(name, mechanism, tmp_path):
+    """With saturation and odd mantissas; a file that is not the integers themselves says by how much it differs."""
+    trained = integer_network(mechanism=mechanism)
+    same = integer_network(mechanism=mechanism)
+    report = export(trained, name, target(tmp_path, name))
+    assert trained == same
+    assert tuple(entry.element for entry in report.carries) == ELEMENTS
+    found = find(name).expected(trained, json.loads(json.dumps(report.settings)), RAW[:8])
+    assert found.logits.shape == (8, 3)
+    assert found.exact == (found.logits.dtype.kind == "i")
+    assert export(same, name, target(tmp_path / "again", name)).settings == report.settings
+    entry = next(entry for entry in report.carries if entry.element == "weights")
+    assert trained.integers is not None
+    net = forward_integers(trained.graph, trained.integers)
+    if entry.status == "faithful" and found.exact and report.carries[1].status == "faithful" and net.cancels:
+        p = net.arith.input(RAW[:8] / np.float32(16))
+        (low, high), left = net.resting(p), unsettled(net, p, trained.graph.schedule.t_free_steps)
+        engine = trained.outputs(RAW[:8] / np.float32(16)) / (found.scale or 1.0)
+        assert ((low - left <= engine) & (engine <= high + left)).all()
+        assert ((low <= found.logits) & (found.logits <= high)).all()
 
 
 def test_the_same_value_gives_the_same_bytes(name, tmp_path):

@@ -65,8 +65,10 @@ def test_what_is_promised_is_there(model: Path, moved: Path, tmp_path: Path, cap
     # its price is that of two trials a sample, of which the share that taught updates
     price = found["price"]
     assert (price["trials_per_sample"], price["taught_share"]) == (2, found["updates"] / 60)
-    assert found["energy_j"] is None
-    assert price["as_if"]["assumption"] == CARRIED
+    # Loihi 1's spikes carry nothing: the figure is worked out as if they did, and says so
+    assert (price["energy_j"], found["assumption"]) == (None, CARRIED)
+    assert found["energy_j"] == price["as_if"]["energy_j"] > 0
+    assert found["latency_s"] == price["as_if"]["latency_s"] > 0
     assert found["published"] == list(published(once("loihi1")))
     # the same stands in the folder, with the network and the picture
     assert json.loads((tmp_path / "adapt.json").read_text()) == {
@@ -182,3 +184,23 @@ def test_bad_input_is_one_line(case, model: Path, tmp_path: Path, capfd) -> None
     assert len(said) == 1
     assert word in said[0]
     assert not (tmp_path / "model.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("width", "classes", "word"),
+    [(63, 10, "63"), (64, 12, "classes")],
+    ids=["another size", "classes never declared"],
+)
+def test_data_that_do_not_fit_are_refused_before_anything_is_learned(
+    width, classes, word, model: Path, tmp_path: Path, capfd
+) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 17, (60, width)).astype(np.uint8), np.arange(60) % classes
+    np.savez(tmp_path / "odd.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    capfd.readouterr()
+    out = tmp_path / "out"
+    assert run(["adapt", str(model), "--dataset", str(tmp_path / "odd.npz"), "--out", str(out)]) == 2
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("lavaghost: ")]
+    assert len(said) == 1
+    assert word in said[0]
+    assert not list(out.glob("*.safetensors"))

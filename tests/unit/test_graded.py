@@ -14,7 +14,8 @@ from tests.integer_networks import SCHEDULE, integer_network
 
 
 def net_of(**physics: Any) -> ForwardIntegers:
-    trained = integer_network(**({"layers": (12, 30, 5)} | physics))
+    values: dict[str, Any] = {"layers": (12, 30, 5)} | physics
+    trained = integer_network(**values)
     assert trained.integers is not None
     return forward_integers(trained.graph, trained.integers)
 

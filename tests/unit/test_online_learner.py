@@ -1,4 +1,4 @@
-"""A network that learns in an application: to the bit what a run learns, in bounded memory, nothing wrong in silence."""
+"""A network that learns in an application: to the bit what a run learns, in bounded memory, and never in silence."""
 
 import gc
 import resource
@@ -16,8 +16,9 @@ from lavaghost.methods.ghost.rules import RULES
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network
 from lavaghost.numbers.integers import Integers
-from lavaghost.online.course import online_epoch
+from lavaghost.online.course import Course, online_epoch
 from lavaghost.online.integers.compiled_network import CompiledNetwork
+from lavaghost.online.integers.settings import IntegerLearning
 from lavaghost.run.train import train
 
 LAYERS = (64, 24, 10)
@@ -72,6 +73,7 @@ def test_it_learns_what_the_loops_of_integers_learn(digits, squared):
     learner = OnlineLearner(squared, margin=0.5, seed=3)
     before = learner.model
     assert isinstance(before.integers, Integers)
+    assert isinstance(before.learning, IntegerLearning)
     network = CompiledNetwork(before.graph, before.integers, 3)
     messages = network.arith.input(digits.x_train[:25])
     done = network.learn(RULES["prediction"], before.learning, messages, y, 0)
@@ -86,6 +88,7 @@ def test_it_learns_what_a_course_in_floating_point_teaches(digits, squared):
     learner = OnlineLearner(squared, format="float", margin=0.3)
     params = squared.params.astype(np.float64)
     course = learner._begin.course
+    assert isinstance(course, Course)
     goals = np.eye(10)[y]
     online_epoch(course, params, zip(digits.x_train[:20].astype(np.float64), goals, strict=True))
     learner.learn(x, y)

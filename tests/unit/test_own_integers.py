@@ -24,7 +24,9 @@ from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths
 from lavaghost.online.integers.compiled_network import initial_integers
-from lavaghost.online.integers.settings import IntegerLearning, default_formats
+from lavaghost.online.integers.formats import default_formats
+from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.verification.agreement import prepare
 from tests.networks import parts
 from tests.spiking_networks import data_for, hdf5_tree, raw_digits
 
@@ -272,6 +274,19 @@ def test_the_sidecar_measures_the_gap_to_the_network_in_integers(kind, tmp_path)
     assert set(alike) == {"bound", "percentile"}
     assert alike[report.settings["thresholds_by"]] == max(alike.values())
     assert alike[report.settings["thresholds_by"]] == round(same, 4)
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_runtime_gives_the_integers_of_the_reference(kind, tmp_path):
+    """The usual runtime of each format, 6 samples; mantissas of nine bits, and a low bound of the rates."""
+    trained = in_integers(saturation=0.5)
+    path = tmp_path / f"model{find(kind).suffix}"
+    raw = raw_digits(trained)
+    export(trained, kind, path, {"steps": 12, "threshold": "bound"}, data_for(trained, raw))
+    x = raw[:6] * np.float32(trained.input_scale)
+    found = prepare(path, trained, x, np.arange(6) % 4, trained.outputs(x)).on(None)
+    assert (found.exact, found.passed, found.max_abs_difference) == (True, True, 0.0)
 
 
 # ---- what has no room

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from lavaghost.base.errors import ExportError, MissingError, SpecError
+from lavaghost.datasets import Dataset
+from lavaghost.engines.calibration import calibrations
 from lavaghost.engines.sigma_delta import reference
-from lavaghost.exporters import find
+from lavaghost.exporters import base, find
 from lavaghost.exporters.chain import chain
 from lavaghost.exporters.spiking import netx_sigma_delta as sigma_delta
 from lavaghost.exporters.spiking import spiking_files
+from lavaghost.exporters.spiking.bounded import bounded, saturating, tops_of
 from lavaghost.exporters.spiking.netx import LARGEST_SUM
 from lavaghost.verification.agreement import prepare
+from tests.integer_networks import integer_network
 from tests.spiking_networks import LAYERS, exported, hdf5_tree, raw_digits, spiking_network
 
 KINDS = ("netx-sdnn", "netx-cuba")
@@ -102,11 +106,57 @@ def test_messages_of_deeper_networks_lose_what_the_shift_drops(tmp_path):
     np.testing.assert_array_equal(np.array(answers[3:]), moved.logits)
 
 
-@pytest.mark.parametrize("options", [{"activation": "hard_sigmoid"}, {"saturation": 1.5}])
-def test_a_rate_that_saturates_is_refused_by_sigma_delta_neurons(options, tmp_path):
-    with pytest.raises(ExportError, match=r"netx-sdnn.*(hard_sigmoid|saturation 1\.5).*relu"):
-        exported(tmp_path, "netx-sdnn", spiking_network(**options))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("options", [{"activation": "hard_sigmoid"}, {"saturation": 0.15}])
+@pytest.mark.parametrize("layers", [(12, 10, 4), LAYERS])
+def test_a_second_unit_takes_off_what_is_above_the_bound(options, layers, tmp_path):
+    """clip(u, 0, r) = relu(u) - relu(u - r), exactly; in a file as near as its biases are."""
+    trained = spiking_network(layers, **options)
+    raw = raw_digits(trained)
+    net, x = chain(trained, "netx-sdnn"), (raw / 16).astype(np.float32)
+    tops = tops_of(trained, net)
+    held = saturating(net, tops, x)
+    assert any(held)
+    plain = bounded(net, tops, held)
+    assert plain.r_max == np.inf
+    assert [len(b) for b in plain.biases] == [n + len(h) for n, h in zip(layers[1:], [*held, []], strict=True)]
+    found, wanted = (list(calibrations(c.layers, c.r_max, x))[-1].drives for c in (plain, net))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+    report = exported(tmp_path, "netx-sdnn", trained)[1]
+    whole = sigma_delta.delta_network(plain, report.settings)
+    unit, first, second = report.settings["units"][0], held[0], slice(layers[1], layers[1] + len(held[0]))
+    assert report.settings["saturating"] == held
+    # the file saturates where two biases, each to the nearest of 2^12 units, are apart
+    levels = (whole.biases[0][first] - whole.biases[0][second]) * unit
+    np.testing.assert_allclose(levels, tops[0], rtol=0, atol=sigma_delta.BIAS * unit)
+    np.testing.assert_array_equal(whole.weights[0][first], whole.weights[0][second])
+    np.testing.assert_array_equal(whole.weights[1][:, second], -whole.weights[1][:, first])
+    assert "takes off what is above the bound" in report.carries[1].note
+
+
+@pytest.mark.parametrize("size", [90.0, 20.0])
+def test_a_sigma_delta_file_holds_the_mantissas_of_a_network_in_integers(size, tmp_path):
+    """Whole where a layer has none beyond 127, else halved to the nearest."""
+    trained = integer_network(layers=(12, 10, 4), size=size, saturation=None)
+    assert trained.integers is not None
+    x = np.random.default_rng(0).integers(0, 17, (40, 12)).astype(np.float32) / 16
+    data = Dataset("digits", x, np.arange(40) % 4, x, np.arange(40) % 4, 4, 1 / 16)
+    report = base.export(trained, "netx-sdnn", tmp_path / "m.net", calibration=data)
+    tree = hdf5_tree(report.paths[0])
+    rounded = 0
+    for k, (rows, columns) in enumerate([(10, 12), (4, 10)], start=1):
+        own = trained.integers.arrays[f"weights.{k}"].astype(int)
+        halved = np.abs(own).max() > 128
+        assert halved == (size == 90.0)
+        wanted = np.clip(np.rint(own / 2) if halved else own, -127, 127)
+        np.testing.assert_array_equal(tree[f"layer/{k}/weight"][:rows, :columns], wanted)
+        rounded += int((wanted * (2 if halved else 1) != own).sum())
+    assert f"{rounded} of 160 are rounded" in report.carries[0].note
+    # its messages saturate without a saturation of its neurons
+    assert any(report.settings["saturating"]) == (size == 90.0)
+    answer = find("netx-sdnn").expected(trained, report.settings, x * 16)
+    outputs = trained.outputs(x)
+    assert answer.scale is not None
+    assert np.abs(answer.logits * answer.scale - outputs).max() < 0.05 * np.abs(outputs).max()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "nir-if"])
