@@ -58,6 +58,7 @@ class AdaptSpec(Spec):
     classes    outputs that are added for classes never seen
     passes     over the samples
     replay     old samples of each class that are stored; 20 if there are old data, unless given
+    replays    stored samples that come after each new one
     margin     no target where the answer is right by more; `none`, or 0.5 beside stored samples (0.25 with new classes)
     eta        the learning rate; 2^-6 in integers, 2^-7 where nothing is stored, unless given
     at         samples after which figures are taken
@@ -75,6 +76,7 @@ class AdaptSpec(Spec):
     processes: LavaModel = "fused"
     plastic: Numbers | None = None
     replay: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    replays: Annotated[int, Field(ge=1, le=1000)] = 1
     margin: NotNegative | Literal["none"] | None = None
     eta: Positive | None = None
     hardware: str | None = None
@@ -258,6 +260,7 @@ def _staged(model: Model, new: Dataset, keep: Dataset | None, spec: AdaptSpec) -
         eta=eta,
         seed=spec.seed,
         replay=replay,
+        replays=spec.replays,
     )
     if keep is not None and replay:
         rows = np.random.default_rng([spec.seed, STORED]).permutation(len(keep.x_train))

@@ -44,7 +44,8 @@ class OnlineLearner:
     plastic    layers, from 1, that learn; all unless given
     margin     no target is given where the answer is right by more than this
     eta        the learning rate; in integers the nearest power of two, 2^-6 unless given
-    replay     samples of each class that `remember` keeps; one of them comes again after each new sample
+    replay     samples of each class that `remember` keeps
+    replays    of these, so many come again after each new sample
     guard      watched samples and labels: when accuracy on them is `guard_drop` below its best after `guard_every`
                samples, the numbers that did best come back
     classes    outputs that are added for classes never seen: their labels, or how many
@@ -65,13 +66,14 @@ class OnlineLearner:
         eta: float | None = None,
         seed: int = 0,
         replay: int = 0,
+        replays: int = 1,
         guard: tuple[Any, Any] | None = None,
         guard_every: int = 100,
         guard_drop: float = 0.02,
         classes: int | tuple[int | str, ...] = 0,
         old: Dataset | None = None,
     ) -> None:
-        _check_options(format, engine, processes, replay, guard_every, guard_drop)
+        _check_options(format, engine, processes, replay, replays, guard_every, guard_drop)
         arithmetic: ArithmeticName = format if isinstance(format, str) else "loihi"
         ready = refit_for_chip(model, old, seed) if arithmetic == "loihi" else model
         if classes:
@@ -98,7 +100,9 @@ class OnlineLearner:
             "eta": eta,
             "seed": seed,
             "replay": replay,
+            "replays": replays,
         }
+        self._replays = replays
         outputs, inputs = ready.network.layers[-1], ready.network.layers[0]
         self._stored = Stored(outputs, replay, inputs, seed)
         self._counts: dict[str, int] = dict.fromkeys(COUNTERS, 0)
@@ -166,11 +170,11 @@ class OnlineLearner:
         return self._backend.outputs(x)
 
     def _learn(self, x: Array, labels: Array) -> Array:
-        """At most a thousand samples, with a stored one after each, if there are any."""
-        counts, fresh = self._counts, np.ones(len(x), bool)
+        """At most a thousand samples, with stored ones after each, if there are any."""
+        counts, fresh, each = self._counts, np.ones(len(x), bool), self._replays
         if len(self._stored):
-            rows = self._stored.rows(counts["replayed"], len(x))
-            fresh = np.tile([True, False], len(x))
+            rows = self._stored.rows(counts["replayed"], each * len(x)).reshape(-1, each)
+            fresh = np.tile(np.arange(1 + each) == 0, len(x))
             x, labels = _between(x, self._stored.x[rows]), _between(labels, self._stored.labels[rows])
         answered = self._backend.learn(x, labels, number_of(counts["trials"]))
         outputs = answered.outputs[fresh]
@@ -287,8 +291,9 @@ def _named(numbers: Parameters | Integers) -> dict[str, Array]:
 
 
 def _between(new: Array, stored: Array) -> Array:
-    """A stored one after each new one."""
-    return np.stack([new, stored.astype(new.dtype)], axis=1).reshape(2 * len(new), *new.shape[1:])
+    """`new (n, ...)`, and after each of them its `stored (n, each, ...)`: `(n + n each, ...)`."""
+    both = np.concatenate([new[:, np.newaxis], stored.astype(new.dtype)], axis=1)
+    return both.reshape(-1, *new.shape[1:])
 
 
 def _check_count(x: Array, labels: Array) -> None:
@@ -297,7 +302,13 @@ def _check_count(x: Array, labels: Array) -> None:
 
 
 def _check_options(
-    format: Any, engine: Any, processes: Any, replay: Any, guard_every: Any, guard_drop: Any
+    format: Any,
+    engine: Any,
+    processes: Any,
+    replay: Any,
+    replays: Any,
+    guard_every: Any,
+    guard_drop: Any,
 ) -> None:
     faults = []
     known = get_args(ArithmeticName)
@@ -307,7 +318,7 @@ def _check_options(
         faults.append(f"engine is {engine!r:.40}; single samples are learned by stepped or lava")
     if processes not in get_args(LavaModel):
         faults.append(f"processes is {processes!r:.40}; use {' or '.join(get_args(LavaModel))}")
-    for name, value, low in (("replay", replay, 0), ("guard_every", guard_every, 1)):
+    for name, value, low in (("replay", replay, 0), ("replays", replays, 1), ("guard_every", guard_every, 1)):
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             faults.append(f"{name} is {value!r:.40}; give a whole number from {low}")
     if not isinstance(guard_drop, int | float) or not 0 <= guard_drop <= 1:

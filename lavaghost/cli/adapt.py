@@ -50,6 +50,7 @@ def _margin(_context: click.Context, _option: click.Parameter, value: str | None
     "--plastic", callback=numbers("layers", "2,3"), help="Layers that learn, such as 2,3; all unless given."
 )
 @click.option("--replay", type=int, help="Old samples of each class that are stored (20 with --keep, else 0).")
+@click.option("--replays", type=int, help="Stored samples that come after each new one (1).")
 @click.option("--margin", callback=_margin, help="No step where right by more (0.5 with --replay), or none.")
 @click.option("--eta", type=float, help="Learning rate (2^-6 in integers; 2^-7 where nothing is stored).")
 @click.option(
