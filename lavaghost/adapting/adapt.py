@@ -44,8 +44,8 @@ STORED = 5
 ACTIVE = 64
 """Samples whose activity is priced."""
 
-Numbers = Annotated[tuple[Count, ...], BeforeValidator(listed)]
-Classes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(listed)]
+Samples = Annotated[tuple[Count, ...], BeforeValidator(listed)]
+ClassNumbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(listed)]
 OnAdapted = Callable[[int, int, dict[str, Any] | None], None]
 """Called as `report(samples_done, samples_in_all, row)`; row is None except where figures were taken."""
 
@@ -68,20 +68,20 @@ class AdaptSpec(Spec):
 
     samples: Count | None = None
     shots: Count | None = None
-    only: Classes = ()
+    only: ClassNumbers = ()
     classes: Annotated[int, Field(ge=0, le=10_000)] = 0
     passes: Annotated[int, Field(ge=1, le=10_000)] = 1
     arithmetic: ArithmeticName = "loihi"
     engine: Literal["stepped", "lava"] = "stepped"
     processes: LavaModel = "fused"
-    plastic: Numbers | None = None
+    plastic: Samples | None = None
     replay: Annotated[int, Field(ge=0, le=10**6)] | None = None
     replays: Annotated[int, Field(ge=1, le=1000)] = 1
     margin: NotNegative | Literal["none"] | None = None
     eta: Positive | None = None
     hardware: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    at: Numbers = POINTS
+    at: Samples = POINTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,8 @@ def adapt(
 
     With `out` a checkpoint is left there, from which `resume` goes on to the same bits. Raises `SpecError` for what
     does not go together, `DataError` for the data, `MissingError` without Lava.
+
+    Example: `adapt(model, new, old, AdaptSpec(samples=300)).result["kept"]`.
     """
     spec = spec or AdaptSpec()
     stage = _staged(model, new, keep, spec)

@@ -52,6 +52,7 @@ class OnlineLearner:
     old        data like those that it was trained on, for networks of another loss, which must be refitted
 
     Raises `SpecError` for what cannot learn so, `MissingError` without Lava.
+    Example: `OnlineLearner(model, margin=0.5).learn(sample, label)`.
     """
 
     def __init__(
