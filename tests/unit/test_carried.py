@@ -25,6 +25,8 @@ from tests.unit.onnx_networks import TARGETS, check, data, exported, samples, tr
 LAYERS = (12, 9, 7, 4)
 WRITTEN = [name for name in available() if name != "yaml"]
 SPIKING = ("netx-cuba", "nir-if", "nir-cubalif", "sanafe")
+OWN = (*SPIKING, "netx-sdnn", "onnx-int")
+"""Formats that hold the mantissas of a network in integers."""
 
 
 class Aligned(Backprop):
@@ -170,7 +172,7 @@ def test_a_float_file_of_integers_says_what_it_holds_and_how_far_off_it_is(name,
         np.testing.assert_array_equal(arrays[key], stored)
 
 
-@pytest.mark.parametrize("name", [n for n in WRITTEN if n not in ("onnx", "onnx-settle", *SPIKING)])
+@pytest.mark.parametrize("name", [n for n in WRITTEN if n not in ("onnx", "onnx-settle", *OWN)])
 def test_a_file_of_other_integers_says_that_they_are_others(name, whole, tmp_path):
     note = reported(whole, name, tmp_path)[1]["weights"][1]
     assert "made of the real numbers that the network's integers stand for" in note
@@ -179,8 +181,8 @@ def test_a_file_of_other_integers_says_that_they_are_others(name, whole, tmp_pat
     assert "real numbers" not in plain
 
 
-@pytest.mark.parametrize("name", SPIKING)
-def test_a_spiking_file_says_that_its_mantissas_are_those_of_the_network(name, whole, tmp_path):
+@pytest.mark.parametrize("name", OWN)
+def test_a_file_says_that_its_mantissas_are_those_of_the_network(name, whole, tmp_path):
     note = reported(whole, name, tmp_path)[1]["weights"][1]
     assert note.startswith("the network's own mantissas")
     assert "real numbers" not in note
