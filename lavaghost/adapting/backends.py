@@ -10,7 +10,7 @@ from lavaghost.base.names import LavaModel
 from lavaghost.engines.stepped import Stepped
 from lavaghost.engines.threads import suited_threads
 from lavaghost.lava.stream import learn_stream
-from lavaghost.model.answers import in_integers, one_by_one
+from lavaghost.model.answers import in_integers, in_steps
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
@@ -125,9 +125,7 @@ class FloatBackend:
 
     def outputs(self, x: Array) -> Array:
         """See `Backend`."""
-        if not len(x):
-            return np.zeros((0, self.graph.layers[-1]))
-        return one_by_one(self.graph, self._params, np.asarray(x, np.float64))
+        return in_steps(self.graph, self._params, np.asarray(x, np.float64))
 
 
 class LavaBackend:
@@ -159,11 +157,9 @@ class LavaBackend:
 
     def outputs(self, x: Array) -> Array:
         """See `Backend`."""
-        if isinstance(self.numbers, Integers):
-            return in_integers(self.graph, self.numbers, x)
-        if not len(x):
-            return np.zeros((0, self.graph.layers[-1]))
-        return one_by_one(self.graph, self.numbers, np.asarray(x, np.float64))
+        if isinstance(self._numbers, Integers):
+            return in_integers(self.graph, self._numbers, x)
+        return in_steps(self.graph, self._numbers, np.asarray(x, np.float64))
 
 
 def taught_of(course: Course | IntegerCourse, outputs: Array, labels: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.base.errors import SpecError
+from lavaghost.base.errors import join_faults, warn
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.rules import Rule
@@ -18,7 +18,7 @@ from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.formats import trained_integers, unheld_biases
-from lavaghost.online.integers.settings import IntegerLearning
+from lavaghost.online.integers.settings import IntegerLearning, format_faults
 
 
 def must_refit(start: Model) -> bool:
@@ -66,8 +66,8 @@ def as_integers(
     """The integers in which `graph` goes on from `start`, in `widths`.
 
     Its own, as they are, where it has some of these widths and all that the graph needs; else `params`, or what it
-    stands for, in `trained_formats`. Raises `SpecError` for integers that cannot learn, such as a bias that is larger
-    than the weights of its layer can be.
+    stands for, in `trained_formats`. So too, with a warning, for a quantised network in whose formats nothing could be
+    learned, such as one with a bias that is larger than the weights of its layer can be.
     """
     own = start.integers
     wanted = {name: a.shape for name, a in initial_parameters(graph, seed).named().items()}
@@ -77,12 +77,15 @@ def as_integers(
         and own.widths == widths
         and wanted == {name: a.shape for name, a in own.arrays.items()}
     ):
+        faults = format_faults(graph, own.formats, own.widths)
         if names := unheld_biases(own):
-            raise SpecError(
-                f"{', '.join(names)} of the start: beyond the weights of the layer, in whose bits a bias learns; start "
-                "from the network before it was quantised"
-            )
-        return own
+            faults.append(f"{', '.join(names)}: beyond the weights of the layer, in whose bits a bias learns")
+        if not faults:
+            return own
+        warn(
+            f"the start was quantised in formats that cannot learn ({join_faults(faults)}); its numbers are put into "
+            "others, which may change an answer; start from the network before it was quantised to lose nothing"
+        )
     given = start.params if params is None else params
     real: Mapping[str, Any] = initial_parameters(graph, seed, np.float64, given).named()
     return trained_integers(graph, real, widths, largest_input)

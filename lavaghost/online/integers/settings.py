@@ -97,7 +97,7 @@ def check_integer(
         raise SpecError(
             "integers learn from a nudge that feedback carries down, and this graph has none; use method 'ghost'"
         )
-    faults = _network_faults(graph, rule, widths) + _format_faults(graph, formats, widths)
+    faults = _network_faults(graph, rule, widths) + format_faults(graph, formats, widths)
     arith, schedule, n = Loihi(formats, widths), graph.schedule, graph.layers
     checks: list[Callable[[], object]] = [
         lambda: exponent_of(graph.lam, "method.lam"),
@@ -140,7 +140,8 @@ def _network_faults(graph: Graph, rule: Rule, widths: LoihiWidths) -> list[str]:
     return faults + resolution_faults(graph, fraction - 1, why, power_of_two=True) + time_faults(graph)
 
 
-def _format_faults(graph: Graph, formats: Formats, widths: LoihiWidths) -> list[str]:
+def format_faults(graph: Graph, formats: Formats, widths: LoihiWidths) -> list[str]:
+    """Why nothing could be learned in `formats`, a line each."""
     faults = []
     if len(formats.messages) != graph.depth + 1 or len(formats.weights) != graph.depth:
         faults.append(
