@@ -153,6 +153,7 @@ def test_outputs_that_wait_answer_nothing(digits, start):
     wide = widened(start, labels=("a", "b"))
     np.testing.assert_array_equal(wide.outputs(digits.x_test)[:, :10], start.outputs(digits.x_test))
     assert not wide.outputs(digits.x_test)[:, 10:].any()
+    bad: Any
     for bad in ({"classes": -1}, {"labels": (3,)}):
         with pytest.raises(LavaGhostError):
             widened(start, **bad)
