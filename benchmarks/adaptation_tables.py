@@ -15,14 +15,14 @@ def tables(found: Figures) -> list[Table]:
 
 
 def _table(name: str, found: Figures) -> Table:
-    rows = [_few if name == "classes" else _shifted][0]
+    rows = _few if name == "classes" else _shifted
     cases = _unique([{"case": (f["start"], f["case"])} for f in found], "case")
     lines = [rows([f for f in found if (f["start"], f["case"]) == case]) for case in cases]
     head = ["start", "case", "recall of 8, 9", "of 0..7", "before", "seeds"]
     if name != "classes":
         head = ["start", "case", "new before", *(f"after {n}" for n in _samples(found)), "span"]
         head += ["old before", "old after", "span", "taught", "seeds"]
-    return Table(f"Adaptation, {name}: accuracy in %", head, lines, [])
+    return Table(f"Adaptation: {name}", head, lines, [])
 
 
 def _shifted(found: Figures) -> list[str]:
