@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.pairs import WITH_CLASSES
 from benchmarks.tables import Table
 
 Figures = list[dict[str, Any]]
@@ -15,14 +16,14 @@ def tables(found: Figures) -> list[Table]:
 
 
 def _table(name: str, found: Figures) -> Table:
-    rows = [_few if name == "classes" else _shifted][0]
+    rows = _few if name in WITH_CLASSES else _shifted
     cases = _unique([{"case": (f["start"], f["case"])} for f in found], "case")
     lines = [rows([f for f in found if (f["start"], f["case"]) == case]) for case in cases]
-    head = ["start", "case", "recall of 8, 9", "of 0..7", "before", "seeds"]
-    if name != "classes":
+    head = ["start", "case", "recall of 8, 9", "of 0..7", "before: of 0..7", "seeds"]
+    if name not in WITH_CLASSES:
         head = ["start", "case", "new before", *(f"after {n}" for n in _samples(found)), "span"]
         head += ["old before", "old after", "span", "taught", "seeds"]
-    return Table(f"Adaptation, {name}: accuracy in %", head, lines, [])
+    return Table(f"Adaptation: {name}", head, lines, [])
 
 
 def _shifted(found: Figures) -> list[str]:

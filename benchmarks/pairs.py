@@ -1,10 +1,11 @@
 """Pairs of data sets, an old one and a new one, made of MNIST, Fashion-MNIST and the embedded digits by numpy alone.
 
-    moved      MNIST, the middle at 16 x 16 -> the same, 3 pixels (of 28) further down
-    rotated    -> the same, turned by 20 degrees
-    inverted   -> the same, dark ink on light paper
-    digits     MNIST, the middle at 8 x 8 -> the embedded digits: other writers, another scanner
-    classes    Fashion-MNIST at 16 x 16, classes 0..7 -> classes 8 and 9
+    moved         MNIST, the middle at 16 x 16 -> the same, 3 pixels (of 28) further down
+    rotated       -> the same, turned by 20 degrees
+    inverted      -> the same, dark ink on light paper
+    digits        MNIST, the middle at 8 x 8 -> the embedded digits: other writers, another scanner
+    new digits    MNIST at 16 x 16, classes 0..7 -> all ten, of which 8 and 9 are new
+    new clothes   the same of Fashion-MNIST
 
 Old training samples are the first 10 000 of a set, new ones the next 10 000, so no image is in both; test samples are
 the first 2000. Of the digits all are taken. All values are rates in 0..1, of scale 1.
@@ -23,8 +24,9 @@ from lavaghost.datasets import Dataset, load_digits, load_idx
 Images = NDArray[np.float32]
 OLD, TEST, SIDE = 10_000, 2_000, 28
 NEW_CLASSES = (8, 9)
-"""Of Fashion-MNIST, that the start does not know."""
-NAMES = ("moved", "rotated", "inverted", "digits", "classes")
+"""Those of ten that a start does not know."""
+WITH_CLASSES = ("new digits", "new clothes")
+NAMES = ("moved", "rotated", "inverted", "digits", *WITH_CLASSES)
 
 
 class Pair(NamedTuple):
@@ -80,24 +82,27 @@ CHANGES: dict[str, Callable[[Images], Images]] = {
 
 
 def pair(name: str, mnist: Path, fashion: Path) -> Pair:
-    """The pair that is called `name`; of `classes`, new samples of all ten classes. Raises `DataError`, `KeyError`."""
-    if name == "classes":
-        clothes = load_idx(fashion)
-        old = _part(clothes, "fashion 0 to 7", lambda x: reduced(x, 16), first=0)
-        return Pair(name, only(old, range(8)), _part(clothes, "fashion", lambda x: reduced(x, 16), first=OLD))
-    data = load_idx(mnist)
-    side = 8 if name == "digits" else 16
-    old = _part(data, f"mnist {side} x {side}", lambda x: reduced(x, side), first=0)
+    """The pair that is called `name`. Raises `DataError`, `KeyError`."""
+    data, side = load_idx(fashion if name == "new clothes" else mnist), 8 if name == "digits" else 16
+    kind = "fashion" if name == "new clothes" else "mnist"
+
+    def plain(images: Images) -> Images:
+        return reduced(images, side)
+
+    old = _part(data, f"{kind} {side} x {side}", plain, first=0)
     if name == "digits":
         return Pair(name, old, replace(load_digits(), scale=1.0))
+    if name in WITH_CLASSES:
+        known = range(old.n_classes - len(NEW_CLASSES))
+        return Pair(name, only(old, known, f"{kind} 0 to 7"), _part(data, kind, plain, first=OLD))
     return Pair(name, old, _part(data, name, CHANGES[name], first=OLD))
 
 
-def only(data: Dataset, classes: range) -> Dataset:
+def only(data: Dataset, classes: range, name: str) -> Dataset:
     """The samples of some classes, of which 0 is the first."""
     train, test = np.isin(data.y_train, classes), np.isin(data.y_test, classes)
     return Dataset(
-        data.name, data.x_train[train], data.y_train[train], data.x_test[test], data.y_test[test], len(classes)
+        name, data.x_train[train], data.y_train[train], data.x_test[test], data.y_test[test], len(classes)
     )
 
 
