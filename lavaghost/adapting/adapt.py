@@ -24,11 +24,17 @@ from lavaghost.datasets import Dataset
 from lavaghost.hardware.activity import measured_activity
 from lavaghost.hardware.adapted import published, sample_cost
 from lavaghost.hardware.catalogue import load_chip
+from lavaghost.methods.learning import Learning
 from lavaghost.model.inputs import scaled_for, unsigned_for
 from lavaghost.model.model import Model
 from lavaghost.model.widen import widened
 from lavaghost.numbers.arithmetic import Array
+from lavaghost.online.integers.compiled_network import CompiledNetwork
+from lavaghost.online.integers.settings import IntegerLearning, integer_rule
 from lavaghost.training.checkpoint import fingerprint, identity, load_checkpoint, save_checkpoint
+from lavaghost.training.diagnostics import diagnose
+from lavaghost.training.float_learner import probe_of
+from lavaghost.training.integer_learner import integer_figures
 from lavaghost.training.order import order
 
 REPLAY, MARGIN, NEW_MARGIN = 20, 0.5, 0.25
@@ -197,6 +203,7 @@ class _Stage:
             "recall": recall,
             "trials": last["trials"],
             "updates": last["updates"],
+            **self._diagnosed(),
             "refit": self.start.record.get("refit"),
             **self._price(last),
             "curve": rows,
@@ -207,6 +214,21 @@ class _Stage:
         record["adapted"] = {**model.record["adapted"], "dataset": self.new.name, "result": dict(result)}
         record["result"] = {"accuracy": last["accuracy"], "samples": len(self.new.x_test)}
         return Adaptation(replace(model, dataset=self.new.name, record=record), result)
+
+    def _diagnosed(self) -> dict[str, Any]:
+        """Cosines to the backprop gradient of what it would learn now, and the ghosts' residuals, on training samples."""
+        model = self.learner.model
+        data = self.new
+        if model.integers is not None and isinstance(model.learning, IntegerLearning):
+            network = CompiledNetwork(model.graph, model.integers, model.learning.seed)
+            found = integer_figures(network, integer_rule(model.method), model.learning, data, 1)
+        else:
+            assert isinstance(model.learning, Learning)
+            stepped = model.learning.model_copy(update={"engine": "stepped", "margin": None})
+            x, target = probe_of(data)
+            target = np.pad(target, ((0, 0), (0, len(model.labels) - target.shape[1])))
+            found = diagnose(model.graph, model.method, stepped, model.params, model.state, x, target)
+        return {key: found.get(key, []) for key in ("cosines", "residuals")}
 
     def _price(self, last: Mapping[str, Any]) -> dict[str, Any]:
         """Energy and time of a sample on the chip that is named, and what others measured."""

@@ -158,7 +158,7 @@ def integer_figures(
     found_by = probe(net, rule, learning, net.arith.input(x), labels, halvings)
     # what the integers stand for, to be compared with
     params = Parameters.from_named(net.graph, net.integers.real()).astype(np.float32)
-    target = np.eye(data.n_classes, dtype=np.float32)[labels]
+    target = np.eye(net.graph.layers[-1], dtype=np.float32)[labels]
     gradient = backprop_gradient(net.graph, params, np.ascontiguousarray(x, np.float32), target)
     return found | {
         "cosines": [cosine(d, g) for d, g in zip(found_by.expected, gradient, strict=True)],

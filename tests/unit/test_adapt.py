@@ -88,6 +88,9 @@ def test_every_kind_of_start_adapts_and_comes_out_as_a_network(digits, moved, ar
         found = adapt(model, moved, digits, spec)
         result = found.result
         assert result["kept_before"] > model.score(digits) - 0.1, name
+        assert len(result["cosines"]) == model.graph.depth, name
+        assert result["cosines"][-1] > 0.95, name
+        assert len(result["residuals"]) == (model.graph.depth - 1), name
         assert result["kept"] > 0.5 * result["kept_before"], name
         assert found.model.arithmetic == arithmetic, name
         assert (result["refit"] is not None) == (
