@@ -216,7 +216,7 @@ class _Stage:
         return Adaptation(replace(model, dataset=self.new.name, record=record), result)
 
     def _diagnosed(self) -> dict[str, Any]:
-        """Cosines to the backprop gradient of what it would learn now, and the ghosts' residuals, on training samples."""
+        """Cosines to the backprop gradient of what it would learn now, and residuals of ghosts, on training samples."""
         model = self.learner.model
         data = self.new
         if model.integers is not None and isinstance(model.learning, IntegerLearning):
