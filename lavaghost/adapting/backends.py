@@ -9,6 +9,7 @@ from lavaghost.base.errors import DivergedError
 from lavaghost.base.names import LavaModel
 from lavaghost.engines.stepped import Stepped
 from lavaghost.engines.threads import suited_threads
+from lavaghost.lava.available import require_lava
 from lavaghost.lava.stream import learn_stream
 from lavaghost.model.answers import in_integers, in_steps
 from lavaghost.net.parameters import Parameters
@@ -129,9 +130,13 @@ class FloatBackend:
 
 
 class LavaBackend:
-    """Processes of Lava, a session for each call of `learn`; answers alone come from the engine that they equal."""
+    """Processes of Lava, a session for each call of `learn`; answers alone come from the engine that they equal.
+
+    Raises `MissingError` without Lava.
+    """
 
     def __init__(self, start: Beginning, processes: LavaModel) -> None:
+        require_lava()
         self.course, self.graph = start.course, start.graph
         self.processes: LavaModel = processes
         self._numbers = start.numbers
@@ -146,7 +151,7 @@ class LavaBackend:
         self._numbers = numbers
 
     def learn(self, x: Array, labels: Array, first: int) -> Answered:
-        """See `Backend`. Raises `MissingError` without Lava."""
+        """See `Backend`."""
         found = learn_stream(
             self.graph, self.course, self._numbers, x, labels, first=first, processes=self.processes
         )

@@ -25,6 +25,8 @@ def described(model: Model) -> dict[str, Any]:
     }
     if beside:
         found["ghosts"] = sum(p.size for p in beside)
+    if model.network.plastic:
+        found["plastic"] = list(model.network.plastic)
     return {
         **found,
         "parameters": sum(array.size for array in named.values()),

@@ -1,6 +1,8 @@
 """Training that starts from a saved network: what is taken, what is drawn, and that a resumed run knows its start."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +18,15 @@ from lavaghost.model.inputs import scaled_for
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.net.parameters import Parameters
+from lavaghost.numbers.integers import Integers
+from lavaghost.numbers.widths import DEFAULT
+from lavaghost.online.integers.settings import adjusted
 from lavaghost.run.job import prepared
 from lavaghost.run.spec import RunSpec
+from lavaghost.run.train import train
 from lavaghost.training.checkpoint import FILE_NAME
 from lavaghost.training.loop import OnRow, Trained, run
+from lavaghost.training.start import as_integers
 from tests.networks import ghost_graph
 from tests.unit.test_resume import RUNS, changed
 
@@ -120,7 +127,7 @@ def test_a_start_must_be_of_the_same_network(digits: Dataset) -> None:
         network=Physics(saturation=2.0),
         learning=SPEC.learning.model_copy(update={"engine": "lava"}),
     )
-    with pytest.raises(SpecError, match=r"saturation is 2.0, and None.*engine 'lava'"):
+    with pytest.raises(SpecError, match=r"saturation is 2.0, and None.*leave out what the start decides"):
         prepared(other, digits, saved())
 
 
@@ -132,3 +139,54 @@ def test_samples_are_scaled_as_the_network_was_trained(digits: Dataset) -> None:
     assert (raw.input_scale, data.scale) == (1.0, 1.0)
     np.testing.assert_array_equal(data.x_test, digits.x_test * 16)
     np.testing.assert_array_equal(data.x_train, digits.x_train * 16)
+
+
+@pytest.mark.parametrize("plastic", [(1,), (2,), (3,), (1, 3)])
+@pytest.mark.parametrize("method", ["ghost", "backprop"])
+def test_layers_that_do_not_learn_stay_to_the_bit(
+    digits: Dataset, plastic: tuple[int, ...], method: str
+) -> None:
+    net = Network(layers=(64, 12, 11, 10), plastic=plastic)
+    before = train(net, digits, method=method, epochs=0, diagnostics=False).model.params.named()
+    after = train(net, digits, method=method, epochs=1, diagnostics=False).model.params.named()
+    moved = {int(name.split(".")[1]) for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == set(plastic)
+
+
+def test_a_run_in_integers_starts_from_the_integers_that_another_learned(digits: Dataset) -> None:
+    first = train(Network(layers=(64, 16, 10)), digits, arithmetic="loihi", epochs=1, diagnostics=False).model
+    again = train(
+        Network(layers=(64, 16, 10)), digits, start=first, arithmetic="loihi", epochs=0, diagnostics=False
+    ).model
+    assert again.integers == first.integers
+    assert "refit" not in again.record
+
+
+def test_a_start_of_another_loss_is_refitted_for_integers_and_the_record_says_so(digits: Dataset) -> None:
+    softmax = train(Network(layers=(64, 32, 10)), digits, epochs=6, diagnostics=False).model
+    spec: Any = {"arithmetic": "loihi", "epochs": 0, "diagnostics": False}
+    found = train(Network(layers=(64, 32, 10)), digits, start=softmax, **spec).model
+    record = found.record["refit"]
+    assert record["samples"] + record["judged_on"] >= len(digits.x_train)
+    assert found.score(digits) > softmax.score(digits) - 0.05
+    # as they are, its numbers saturate what a chip sends and are no one-hot values
+    raw = as_integers(found.graph, softmax, DEFAULT)
+    assert abs(found.outputs(digits.x_test).max() - 1.0) < 1.0
+    assert replace(found, tensors=raw).outputs(digits.x_test).max() > 3.0
+
+
+def test_a_quantised_start_goes_on_as_it_is_or_says_that_it_cannot(digits: Dataset) -> None:
+    squared = train(
+        Network(layers=(64, 16, 10), loss="squared_error"), digits, epochs=4, eta=0.05, diagnostics=False
+    ).model
+    numbers = as_integers(squared.graph, squared, DEFAULT)
+    method = adjusted(squared.method, lam=0.125, beta=0.5)
+    chip = replace(squared, method=method, tensors=numbers)
+    spec: Any = {"arithmetic": "loihi", "epochs": 0, "diagnostics": False}
+    assert train(chip.network, digits, start=chip, **spec).model.integers == numbers
+    large = {name: np.array(a) for name, a in numbers.arrays.items()}
+    beyond = numbers.widths.weight_limits[1] + 9
+    large["biases.1"][0] = beyond << (numbers.widths.state_fraction - numbers.formats.weights[0])
+    spoilt = replace(chip, tensors=Integers(large, numbers.formats, numbers.widths))
+    with pytest.warns(LavaGhostWarning, match=r"formats that cannot learn.*biases.1"):
+        train(chip.network, digits, start=spoilt, **spec)
