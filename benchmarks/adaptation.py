@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "replay 20": {"replay": 20, "margin": "none"},
     "replay 20, margin 0.5": {"replay": 20, "margin": 0.5},
     "replay 100, margin 0.5": {"replay": 100, "margin": 0.5},
+    "the same, two for each new one": {"replay": 100, "margin": 0.5, "replays": 2},
 }
 SHOTS = (5, 10, 20)
 FEW = {"only": NEW_CLASSES, "classes": len(NEW_CLASSES), "passes": 10}
