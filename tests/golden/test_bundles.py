@@ -124,6 +124,10 @@ with np.load(HERE / "expected.npz", allow_pickle=False) as _arrays:
 SAMPLES = 40
 WITHOUT_GHOSTS = ("backprop", "frozen")
 """They had ghosts in version 1.0, which their method never used; now there are none."""
+SATURATING = ("netx-cuba", "netx-sdnn", "nir-cubalif", "nir-if", "sanafe")
+"""They refused rates that saturate in version 1.0."""
+OWN = ("onnx-int", *SATURATING)
+"""Of a network in integers they write its own mantissas, which version 1.0 made anew from real numbers."""
 SAME_AND_PLAIN = (np.float32(-0.0), np.float32(0.0))
 """Added to a number: it stays what it is; it stays, but a zero has no sign."""
 EVERYWHERE = ("integers_duplicate", "integers_learned", "integers_shared", "stepped")
@@ -230,15 +234,25 @@ def graph_digest(model: onnx.ModelProto) -> str:
 
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name not in (*WITHOUT_GHOSTS, "quantised")])
 def test_every_exporter_writes_the_same_file(name, digits, tmp_path):
-    trained = opened(name)
-    written = files_of(trained, EXPECTED[name]["files"], tmp_path, inputs(trained, digits))
+    trained, data = opened(name), inputs(opened(name), digits)
+    expected = dict(EXPECTED[name]["files"])
+    written = files_of(trained, expected, tmp_path, data)
+    for exporter in SATURATING:
+        if expected[exporter] == "ExportError":
+            assert isinstance(written.pop(exporter), Path), exporter
+            assert trained.graph.r_max < np.inf
+            del expected[exporter]
+    if trained.integers is not None:
+        # its own mantissas are in the file now; of the same numbers in floating point it is as it was
+        real = in_real_numbers(trained, weights(trained))
+        written |= files_of(real, ["onnx-int"], tmp_path / "real", data)
     graphs = {
         exporter: graph_digest(onnx.load(path))
         for exporter, path in written.items()
         if isinstance(path, Path) and path.suffix == ".onnx"
     }
     assert graphs == EXPECTED[name]["graphs"]
-    assert {exporter: file_digest(path) for exporter, path in written.items()} == EXPECTED[name]["files"]
+    assert {exporter: file_digest(path) for exporter, path in written.items()} == expected
 
 
 @pytest.mark.parametrize("name", WITHOUT_GHOSTS)
@@ -286,12 +300,17 @@ def test_of_integers_every_file_is_the_same_but_for_zeros_below_zero(digits, tmp
     )
     different = set()
     for exporter, recorded in expected["files"].items():
+        if exporter in OWN:
+            real = exported(signed, exporter, tmp_path, data)
+            assert file_digest(real) == recorded, exporter
+            assert file_digest(exported(trained, exporter, tmp_path, data)) != recorded, exporter
+            continue
         found = file_digest(exported(trained, exporter, tmp_path, data))
         if found != recorded:
             assert file_digest(exported(signed, exporter, tmp_path, data)) == recorded, exporter
             assert file_digest(exported(plain, exporter, tmp_path, data)) == found, exporter
             different.add(exporter)
-    assert different <= {"netx-cuba", "nir-cubalif", "nir-if", "onnx", "onnx-settle"}
+    assert different <= {"onnx", "onnx-settle"}
 
 
 @every_bundle
@@ -306,6 +325,10 @@ def test_it_takes_the_same_of_a_chip(name, phase):
             936,
         )
         expected = {**expected, "neurons": without["neurons"], "synapses": without["synapses"]}
+    if phase == "inference" and opened(name).graph.r_max < np.inf:
+        # spikes of units that saturate can be counted: one a step is the most
+        assert expected["status"] == "does not fit"
+        expected = {**expected, "status": "fits"}
     assert on_loihi1(opened(name), phase) == expected
 
 

@@ -108,7 +108,6 @@ def test_a_start_that_does_not_go_on_is_refused(
         (["--layers", "24"], "layers is (64, 24, 10)"),
         (["--activation", "hard_sigmoid"], "activation is 'hard_sigmoid', and 'relu'"),
         (["--saturation", "1.5", "--layers", "8,8"], "layers is"),
-        (["--engine", "lava"], "engine 'lava'"),
     ):
         assert run([*train, *options]) == 2
         error = capsys.readouterr().err
