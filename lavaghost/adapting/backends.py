@@ -21,10 +21,10 @@ from lavaghost.online.integers.integer_course import IntegerCourse
 
 
 class Answered(NamedTuple):
-    """What trials gave: outputs `(n, n_L)` before each was taught, and which of them taught `(n,)`."""
+    """What trials gave: outputs `(n, n_L)` before each was taught, and how many of them taught."""
 
     outputs: Array
-    taught: Array
+    taught: int
 
 
 class Backend(Protocol):
@@ -78,8 +78,8 @@ class IntegerBackend:
         """See `Backend`."""
         network, course = self._network, self.course
         messages = network.spikes(network.arith.input(x))
-        states = network.learn(course.rule, course.learning, messages, labels, first).outputs
-        return Answered(network.arith.real(states), taught_of(course, states, labels))
+        found = network.learn(course.rule, course.learning, messages, labels, first)
+        return Answered(network.arith.real(found.outputs), len(x) - found.withheld)
 
     def outputs(self, x: Array) -> Array:
         """See `Backend`."""
@@ -167,11 +167,11 @@ class LavaBackend:
         return in_steps(self.graph, self._numbers, np.asarray(x, np.float64))
 
 
-def taught_of(course: Course | IntegerCourse, outputs: Array, labels: Array) -> Array:
-    """Which trials had a target, of outputs `(n, n_L)` in the numbers of the course."""
+def taught_of(course: Course | IntegerCourse, outputs: Array, labels: Array) -> int:
+    """How many trials had a target, of outputs `(n, n_L)` in the numbers of the course."""
     goals = np.eye(outputs.shape[1])
-    return np.array(
-        [not course.withholds(outputs[i : i + 1], goals[labels[i]][None]) for i in range(len(outputs))], bool
+    return sum(
+        not course.withholds(outputs[i : i + 1], goals[label : label + 1]) for i, label in enumerate(labels)
     )
 
 

@@ -18,7 +18,7 @@ from lavaghost.methods.learning import Learning
 from lavaghost.model.inputs import range_seen, scaled_for
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
-from lavaghost.net.network import Network, Schedule
+from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import DEFAULT, LoihiWidths, exponent_of, nearest_power
@@ -26,15 +26,14 @@ from lavaghost.online.course import course as float_course
 from lavaghost.online.integers.formats import suited_fraction
 from lavaghost.online.integers.integer_course import AnyCourse, IntegerCourse
 from lavaghost.online.integers.settings import IntegerLearning, check_integer, integer_rule, suited
+from lavaghost.run.spec import RunSpec, one_by_one
 from lavaghost.training.refit import refitted
 from lavaghost.training.start import as_integers, continued_method, must_refit
 
-ETA, ETA_EXPONENT = 0.02, -6
-"""Usual steps, of floating point and of integers."""
+ETA_EXPONENT = -6
+"""The usual step of integers; that of floating point is engine 'lava''s (`one_by_one`)."""
 ENDLESS = 2**30
 """Trials after which the numbers of a course begin anew; no run of a chip gets there unnoticed."""
-LAM, BETA = 0.25, 0.5
-"""Of ghosts beside a network that had none, in floating point: as engine 'lava' has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +124,11 @@ def begin(
     }
     method = continued_method(model)
     if arithmetic == "float":
+        usual = one_by_one(RunSpec(hidden=network.layers[1:-1]))
         if method is not model.method:
-            depth = network.depth
-            shortest = Schedule(tau_steps=1.0, tau_ghost_steps=1.0, t_free_steps=depth + 1, t_nudge_steps=depth)
-            method = Ghost(lam=LAM, beta=BETA, schedule=shortest)
-        alone = {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0, "eta_decay": "constant"}
-        learning = parse(Learning, {**given, **alone, "eta": ETA if eta is None else eta}, "learning")
+            method = usual.method
+        constant = {"eta_decay": "constant"} | ({} if eta is None else {"eta": eta})
+        learning = parse(Learning, usual.learning.model_dump() | given | constant, "learning")
         graph = method.graph(network)
         check_together(method, graph, learning)
         return Beginning(network, method, learning, initial_parameters(graph, seed, np.float64, model.params))

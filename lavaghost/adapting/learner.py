@@ -182,7 +182,7 @@ class OnlineLearner:
         counts["samples"] += int(fresh.sum())
         counts["trials"] += len(x)
         counts["replayed"] += int((~fresh).sum())
-        counts["taught"] += int(answered.taught.sum())
+        counts["taught"] += answered.taught
         counts["right"] += int((outputs.argmax(axis=1) == labels[fresh]).sum())
         return outputs
 

@@ -25,7 +25,7 @@ from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.training.float_learner import FloatLearner
+from lavaghost.training.float_learner import FloatLearner, accuracy
 from lavaghost.training.loop import run
 
 POWER = 8.0
@@ -56,24 +56,26 @@ def refitted(network: Network, params: Parameters, data: Dataset, seed: int = 0)
     """
     rows = np.random.default_rng([REFIT, seed]).permutation(len(data.x_train))[:SAMPLES]
     judge, rows = rows[::HELD_BACK], np.delete(rows, slice(None, None, HELD_BACK))
+    rows = _complete(data, rows)
     seen = replace(
         data,
-        x_train=np.ascontiguousarray(data.x_train[_complete(data, rows)]),
-        y_train=data.y_train[_complete(data, rows)],
+        x_train=np.ascontiguousarray(data.x_train[rows]),
+        y_train=data.y_train[rows],
         x_test=np.ascontiguousarray(data.x_train[judge]),
         y_test=data.y_train[judge],
     )
+    judged = seen.x_test, seen.y_test
     graph = Backprop().graph(network)
     given = Parameters(params.weights, params.biases).astype(np.float32)
     # as it was: without the bound of the chip
     unbound = Backprop().graph(network.model_copy(update={"saturation": None}))
-    before = _accuracy(unbound if network.activation == "relu" else graph, given, seen)
+    before = accuracy(unbound if network.activation == "relu" else graph, given, *judged)
     scaled, scales = _scaled(unbound, given, seen.x_train) if network.activation == "relu" else (given, [])
     ridge = _to_one_hot(graph, scaled, seen)
     learning = Learning(epochs=EPOCHS, batch_size=min(BATCH, len(seen.x_train)), eta=ETA, seed=seed)
     learner = FloatLearner(network, Backprop(), learning, seen, diagnostics=False, start=ridge)
     tuned = run(learner).params
-    found = {"ridge": _accuracy(graph, ridge, seen), "tuned": _accuracy(graph, tuned, seen)}
+    found = {"ridge": accuracy(graph, ridge, *judged), "tuned": accuracy(graph, tuned, *judged)}
     kept = "tuned" if found["tuned"] >= found["ridge"] - WORSE else "ridge"
     record = {
         "dataset": data.name,
@@ -120,8 +122,3 @@ def _to_one_hot(graph: Graph, params: Parameters, data: Dataset) -> Parameters:
         weights=(*params.weights[:-1], np.ascontiguousarray(fit[:-1].T, np.float32)),
         biases=(*params.biases[:-1], fit[-1].astype(np.float32)),
     )
-
-
-def _accuracy(graph: Graph, params: Parameters, data: Dataset) -> float:
-    engine = Equilibrium(graph, min(len(data.x_test), BATCH))
-    return float((engine.output(params, data.x_test).argmax(axis=1) == data.y_test).mean())

@@ -14,7 +14,7 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.rules import Rule
 from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
-from lavaghost.net.parameters import Parameters, initial_parameters
+from lavaghost.net.parameters import Parameters, initial_parameters, shapes
 from lavaghost.numbers.integers import Integers
 from lavaghost.numbers.widths import LoihiWidths
 from lavaghost.online.integers.formats import trained_integers, unheld_biases
@@ -70,12 +70,11 @@ def as_integers(
     learned, such as one with a bias that is larger than the weights of its layer can be.
     """
     own = start.integers
-    wanted = {name: a.shape for name, a in initial_parameters(graph, seed).named().items()}
     if (
         own is not None
         and params is None
         and own.widths == widths
-        and wanted == {name: a.shape for name, a in own.arrays.items()}
+        and shapes(graph) == {name: a.shape for name, a in own.arrays.items()}
     ):
         faults = format_faults(graph, own.formats, own.widths)
         if names := unheld_biases(own):
