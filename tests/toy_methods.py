@@ -8,8 +8,9 @@ import numpy as np
 
 from lavaghost.base.spec import Positive
 from lavaghost.dynamics.neuron import nudge
-from lavaghost.methods.backprop import FLOAT32, Backprop, ForwardWork, slope
-from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState, Reference
+from lavaghost.methods.backprop import FLOAT32, Backprop
+from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
+from lavaghost.methods.carried import ForwardWork, slope
 from lavaghost.net.graph import Graph, fed_back, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -133,16 +134,14 @@ class Chance(Backprop):
         return Changes(found), state
 
 
-def signs(graph: Graph, params: Parameters, x: Array, target: Array) -> list[Array]:
-    """The sign of the gradient."""
-    return [np.sign(g) for g in backprop_gradient(graph, params, x, target)]
-
-
 class Signed(Backprop):
     """Backprop that is compared with the sign of the gradient."""
 
     name: ClassVar[str] = "toy-signed"
-    reference: ClassVar[Reference | None] = signs
+
+    def reference(self, graph: Graph, params: Parameters, x: Array, target: Array) -> list[Array]:
+        """See `Method`."""
+        return [np.sign(g) for g in backprop_gradient(graph, params, x, target)]
 
 
 TOYS: tuple[type[Method], ...] = (Mirror, Returned, Chance, Signed)

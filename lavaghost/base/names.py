@@ -5,7 +5,7 @@ from typing import Literal
 Activation = Literal["relu", "hard_sigmoid"]
 Mechanism = Literal["duplicate", "learned", "online"]
 RuleName = Literal["temporal", "prediction"]
-Feedback = Literal["tied", "random"]
+Feedback = Literal["tied", "random", "learned"]
 FeedbackKind = Literal["none", "tied", "random", "learned"]
 Loss = Literal["cross_entropy", "squared_error"]
 Engine = Literal["equilibrium", "stepped", "lava"]

@@ -90,7 +90,7 @@ def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic) -> Wir
     weights = connect("weights", graph.up)
     biases = tuple(state(b) for b in params.biases)
     feedback: tuple[Any, ...] = ()
-    if params.feedback:
+    if graph.has_feedback and params.feedback:
         feedback = connect("feedback", [graph.tensors[f"feedback.{k}"] for k in range(1, depth)])
     elif graph.has_feedback:
         feedback = tuple(arith.transposed(weights[k], k) for k in range(1, depth))

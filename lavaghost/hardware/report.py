@@ -135,7 +135,7 @@ def overhead(graph: Graph) -> dict[str, float]:
         "neurons": with_.neurons / without.neurons - 1,
         "synapses": with_.synapses / without.synapses - 1,
         "ghosts": _size(with_, "ghost"),
-        "feedback_synapses": _synapses(with_, "feedback"),
+        "feedback_synapses": _synapses(with_, "feedback", "error"),
         "ghost_synapses": _synapses(with_, "ghost", "inhibition"),
         "idle_ghosts": sum(p.size for p in with_.populations if p.name in idle and p.role == "ghost"),
         "idle_synapses": sum(c.synapses for c in with_.shares if c.path != "feedforward" and c.target in idle),

@@ -1,24 +1,20 @@
 """The controls: the exact gradient by the chain rule, and an output that learns over random hidden layers."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lavaghost.dynamics.neuron import nudge
-from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.methods.base import Batch, Changes, Factors, Method, OwnState
-from lavaghost.net.graph import Graph
+from lavaghost.methods import footprint
+from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
+from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, with_errors
+from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.net.graph import Graph, feedforward
+from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
-from lavaghost.numbers.arithmetic import Array, Float
+from lavaghost.numbers.arithmetic import Float
 
 FLOAT32 = Float(np.float32)
-
-
-class ForwardWork(NamedTuple):
-    """Graph and forward pass."""
-
-    graph: Graph
-    engine: Equilibrium
 
 
 class Backprop(Method):
@@ -31,9 +27,18 @@ class Backprop(Method):
 
     name: ClassVar[str] = "backprop"
 
+    @property
+    def needs(self) -> Needs:
+        """See `Method`."""
+        return Needs(feedback="tied")
+
+    def graph(self, network: Network) -> Graph:
+        """See `Method`."""
+        return with_errors(network, "tied")
+
     def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
-        return ForwardWork(graph, Equilibrium(graph.forward, learning.batch_size, push=False))
+        return forward_work(graph, learning)
 
     def first_layer(self, graph: Graph) -> int:
         """The first layer that learns."""
@@ -43,19 +48,18 @@ class Backprop(Method):
         self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
     ) -> tuple[Changes, OwnState]:
         """See `Method`."""
-        graph = work.graph
-        rates = work.engine.free(params, batch.x)
-        delta = nudge(rates[-1], batch.target, graph.loss, FLOAT32)
-        found: dict[str, Factors] = {}
-        first = self.first_layer(graph)
-        for k in range(graph.depth, first - 1, -1):
-            found[f"weights.{k}"] = Factors(delta, batch.x if k == 1 else rates[k - 2], 1.0)
-            if k > first:
-                below = np.empty_like(rates[k - 2])
-                graph.up[k - 1].apply_transposed(params.weights[k - 1], delta, below)
-                below *= slope(graph, rates[k - 2])
-                delta = below
-        return Changes(factors=found), state
+        graph, rates = work.graph, work.rates(params, batch.x)
+        top = nudge(rates[-1], batch.target, graph.loss, FLOAT32)
+        errors = carried(graph, params, rates, top, lowest=self.first_layer(graph))
+        return Changes(along_weights(graph, rates, errors)), state
+
+    def footprint(self, graph: Graph) -> Footprint:
+        """See `Method`."""
+        return footprint.carried_down(graph)
+
+    def operations(self, graph: Graph, learning: Any) -> int:
+        """See `Method`: up, down, and the change."""
+        return footprint.forward(graph) + footprint.weights(graph, graph.back) + footprint.learning(graph)
 
 
 class Frozen(Backprop):
@@ -66,11 +70,25 @@ class Frozen(Backprop):
 
     name: ClassVar[str] = "frozen"
 
+    @property
+    def needs(self) -> Needs:
+        """See `Method`."""
+        return Needs()
+
+    def graph(self, network: Network) -> Graph:
+        """See `Method`."""
+        return feedforward(network)
+
     def first_layer(self, graph: Graph) -> int:
         """The output alone."""
         return graph.depth
 
+    def footprint(self, graph: Graph) -> Footprint:
+        """See `Method`."""
+        phases = (Phase("forward", graph.depth + 1, ("feedforward",)),)
+        return Footprint(phases, ("rate",), "the rate before it, and the error of its output", signed=False)
 
-def slope(graph: Graph, rate: Array) -> Array:
-    """Rho' at the free state, 1 strictly inside (0, r_max) and 0 elsewhere."""
-    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
+    def operations(self, graph: Graph, learning: Any) -> int:
+        """See `Method`: up, and the change of the output."""
+        links = graph.along("feedforward")
+        return footprint.weights(graph, links) + footprint.weights(graph, links[-1:])

@@ -17,7 +17,7 @@ To add one, subclass `Method` in a file of its own and hand it to `train(..., me
 `tests/conformance/test_methods.py` checks every registered method.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,6 +25,8 @@ import numpy as np
 
 from lavaghost.base.names import Engine, FeedbackKind
 from lavaghost.base.spec import Spec
+from lavaghost.methods import footprint
+from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -112,10 +114,6 @@ class Changes:
     follow: Mapping[str, str] = field(default_factory=dict)
 
 
-Reference = Callable[[Graph, Parameters, Array, Array], list[Array]]
-"""`(graph, params, x, target)` -> what a method's changes of W_1..W_L are compared with."""
-
-
 class Method(Spec):
     """A method with no needs and no state; see the module. Its fields are its settings, `name` what it is called.
 
@@ -123,8 +121,6 @@ class Method(Spec):
     """
 
     name: ClassVar[str] = ""
-    reference: ClassVar[Reference | None] = None
-    """The gradient that its cosines are measured against; that of backprop unless it names one."""
 
     @property
     def needs(self) -> Needs:
@@ -162,6 +158,22 @@ class Method(Spec):
     def figures(self, work: Any, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
         """Measured figures for a row of history, on a probe; whatever JSON can hold."""
         return {}
+
+    def reference(self, graph: Graph, params: Parameters, x: Array, target: Array) -> list[Array] | None:
+        """What its changes of W_1..W_L are compared with; None is the negative gradient of the network's loss."""
+        return None
+
+    def footprint(self, graph: Graph) -> Footprint:
+        """What a training sample needs on a chip; a forward pass and the change unless it says otherwise."""
+        phases = (Phase("forward", graph.depth + 1, ("feedforward",)),)
+        return Footprint(phases, ("rate",), "the rate before it, and one signal behind it", signed=True)
+
+    def operations(self, graph: Graph, learning: Any) -> int:
+        """Multiplications of weights for one training sample, as they are made here by `learning.engine`.
+
+        A forward pass and the change unless it says otherwise.
+        """
+        return footprint.forward(graph) + footprint.learning(graph)
 
     def remedy(self, broken: Sequence[str]) -> str:
         """What to lower where its own steps before the first epoch left the finite numbers in the tensors `broken`.

@@ -8,14 +8,28 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.registry import Registry
 from lavaghost.base.spec import parse
+from lavaghost.methods.alignment import DirectFeedbackAlignment, FeedbackAlignment, KolenPollack, SignSymmetric
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Method
+from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import engine_faults
+from lavaghost.methods.relaxation import Relaxation
 from lavaghost.net.graph import Graph
 
+OURS: tuple[type[Method], ...] = (
+    Ghost,
+    Backprop,
+    Frozen,
+    Relaxation,
+    BrainProp,
+    FeedbackAlignment,
+    DirectFeedbackAlignment,
+    SignSymmetric,
+    KolenPollack,
+)
 METHODS: Registry[type[Method]] = Registry(
-    "lavaghost.methods", "method", type, {method.name: method for method in (Ghost, Backprop, Frozen)}
+    "lavaghost.methods", "method", type, {method.name: method for method in OURS}
 )
 """All that can be named; `METHODS.register(Mine.name, Mine)` adds one in Python."""
 
@@ -69,7 +83,7 @@ def check_together(method: Method, graph: Graph, learning: Any) -> None:
         )
     if graph.loss not in needs.losses:
         faults.append(f"method {method.name!r} has no loss {graph.loss!r}; use {' or '.join(needs.losses)}")
-    if needs.feedback != "none" and not graph.has_feedback:
+    if needs.feedback != "none" and graph.depth > 1 and not graph.back:
         faults.append(f"method {method.name!r} needs {needs.feedback} feedback, and its graph has none")
     if needs.ghosts and not graph.has_ghosts:
         faults.append(f"method {method.name!r} needs ghosts, and its graph has none")

@@ -31,7 +31,7 @@ def learning_rate(eta: float, decay: Decay, progress: float) -> float:
 def learned_tensors(graph: Graph) -> tuple[str, ...]:
     """Tensors that have a velocity: weights, biases, and feedback that a method learns by factors."""
     depth = [k for k in range(1, graph.depth + 1) if graph.learns(k)]
-    feedback = [p.tensor for p in graph.along("feedback") if p.own and p.plastic and p.tensor is not None]
+    feedback = [p.tensor for p in graph.back if p.own and p.plastic and p.tensor is not None]
     return (*(f"weights.{k}" for k in depth), *(f"biases.{k}" for k in depth), *feedback)
 
 

@@ -1,7 +1,8 @@
 """The graph: populations and projections, the one description that every room reads.
 
     input -> hidden.1 -> ... -> output      feedforward projections W_k, in this order
-    output -> hidden.k                      feedback B_k, where the method has it
+    layer k + 1 -> hidden.k                 feedback B_k, where the method has it: onto the membranes (path feedback),
+                                            or onto a state of its own that holds an error (path error)
     ... -> ghost.k -> hidden.k              ghosts, where the method has them: what excites them, what they inhibit
 
 `feedforward(network)` is a network alone. A method that needs more says so in its own `graph(network)`; the ghosts'
@@ -16,13 +17,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lavaghost.base.names import Activation, Loss
+from lavaghost.base.names import Activation, Feedback, Loss
 from lavaghost.base.spec import Count, Positive, Spec, Text
 from lavaghost.net.kinds import KINDS, Products
 from lavaghost.net.network import Network, Schedule
 
 Role = Literal["input", "hidden", "output", "ghost"]
-Path = Literal["feedforward", "feedback", "ghost", "inhibition"]
+Path = Literal["feedforward", "feedback", "error", "ghost", "inhibition"]
 
 
 class Population(Spec):
@@ -38,7 +39,8 @@ class Population(Spec):
 class Projection(Spec):
     """Connections from one population to another, by way of a `kind`.
 
-    path      feedforward, feedback, ghost (onto a ghost) or inhibition (what its target subtracts)
+    path      feedforward, feedback (onto the membrane), error (onto a state of its own, which the membrane does not
+              feel), ghost (onto a ghost) or inhibition (what its target subtracts)
     tensor    whose numbers these are; none for a kind without weights
     own       whether the tensor is this projection's; else it is a copy, on a chip a synapse of its own
     transposed   it delivers W^T of that tensor
@@ -156,13 +158,23 @@ class Graph:
 
     @cached_property
     def has_feedback(self) -> bool:
-        """Whether hidden layers get feedback."""
+        """Whether the membranes of hidden layers get feedback."""
         return any(p.path == "feedback" for p in self.projections)
+
+    @cached_property
+    def carries_errors(self) -> bool:
+        """Whether errors come down to hidden layers beside the membranes, as in backprop."""
+        return any(p.path == "error" for p in self.projections)
+
+    @cached_property
+    def back(self) -> tuple[Projection, ...]:
+        """B_1..B_{L-1}, whatever they reach there."""
+        return (*self.along("feedback"), *self.along("error"))
 
     @cached_property
     def tied(self) -> bool:
         """Whether feedback is the transpose of what it feeds back through."""
-        return any(p.path == "feedback" and p.transposed for p in self.projections)
+        return any(p.transposed for p in self.back)
 
     @cached_property
     def has_ghosts(self) -> bool:
@@ -299,16 +311,24 @@ def upwards(network: Network) -> Iterator[Projection]:
         )
 
 
-def fed_back(network: Network, feedback: Literal["tied", "random", "learned"]) -> list[Projection]:
-    """B_1..B_{L-1}: W_{k+1}^T, or a dense tensor of its own, drawn once or learned by the method."""
+def fed_back(
+    network: Network,
+    feedback: Feedback,
+    path: Literal["feedback", "error"] = "feedback",
+    direct: bool = False,
+) -> list[Projection]:
+    """B_1..B_{L-1}: W_{k+1}^T, or a dense tensor of its own, drawn once or learned by the method.
+
+    `direct` ones come from the output alone, `(n_k, n_L)`. One that is learned is frozen with the layer above it.
+    """
     found = []
     for k in range(1, network.depth):
-        above, here = layer_name(network, k + 1), layer_name(network, k)
+        above, here = layer_name(network, network.depth if direct else k + 1), layer_name(network, k)
         if feedback == "tied":
             one = Projection(
                 source=above,
                 target=here,
-                path="feedback",
+                path=path,
                 kind=network.kind(k + 1),
                 tensor=f"weights.{k + 1}",
                 own=False,
@@ -316,7 +336,7 @@ def fed_back(network: Network, feedback: Literal["tied", "random", "learned"]) -
                 plastic=network.learns(k + 1),
             )
         else:
-            tensor, learned = f"feedback.{k}", feedback == "learned"
-            one = Projection(source=above, target=here, path="feedback", tensor=tensor, plastic=learned)
+            tensor, learned = f"feedback.{k}", feedback == "learned" and network.learns(k + 1)
+            one = Projection(source=above, target=here, path=path, tensor=tensor, plastic=learned)
         found.append(one)
     return found

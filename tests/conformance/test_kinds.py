@@ -18,6 +18,7 @@ from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Factors, Method
 from lavaghost.methods.by_name import METHODS, method_of
+from lavaghost.methods.carried import multiplied
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum
@@ -25,7 +26,7 @@ from lavaghost.net.graph import Graph
 from lavaghost.net.kinds import KINDS, Products
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.training.diagnostics import cosine, diagnose, multiplied
+from lavaghost.training.diagnostics import cosine, diagnose
 from lavaghost.training.float_learner import FloatLearner
 from lavaghost.training.loop import run
 from tests.networks import asked

@@ -18,6 +18,7 @@ from lavaghost.datasets import Dataset
 from lavaghost.engines.threads import suited_threads
 from lavaghost.methods.base import PROBE_EPOCH, Batch, Method, Moment, OwnState
 from lavaghost.methods.by_name import METHODS, check_together, method_of
+from lavaghost.methods.carried import multiplied
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
@@ -25,7 +26,7 @@ from lavaghost.methods.optimiser import Momentum, learned_tensors
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters, shapes
 from lavaghost.numbers.arithmetic import Array
-from lavaghost.training.diagnostics import backprop_gradient, cosine, diagnose, multiplied
+from lavaghost.training.diagnostics import backprop_gradient, cosine, diagnose
 from lavaghost.training.float_learner import FloatLearner, probe_of
 from lavaghost.training.loop import Trained, run
 from tests.toy_methods import TOYS, Mirror, Returned, Signed
@@ -117,10 +118,11 @@ def test_its_graph_is_the_network_with_what_it_needs_beside_it(method: Method):
     for p in graph.projections:
         assert {p.source, p.target} <= set(names)
         assert p.tensor is None or p.tensor in shapes(graph)
-    assert graph.has_feedback == (needs.feedback != "none")
+    assert bool(graph.back) == (needs.feedback != "none")
+    assert not (graph.has_feedback and graph.carries_errors)
     assert graph.has_ghosts == needs.ghosts
     assert graph.tied == (needs.feedback == "tied")
-    learned = [p for p in graph.along("feedback") if p.own and p.plastic]
+    learned = [p for p in graph.back if p.own and p.plastic]
     assert bool(learned) == (needs.feedback == "learned")
     check_together(method, graph, learning_for(method))
 
@@ -283,8 +285,9 @@ def shown(learner: FloatLearner, params: Parameters, state: OwnState) -> tuple[l
     with suited_threads(graph, learner.learning.batch_size):
         changes, _ = method.update(work, params, state, Batch(x, target, moment, "probe"))
         gradient = backprop_gradient(graph, params, x, target)
-        wanted = (type(method).reference or backprop_gradient)(graph, params, x, target)
+        own = method.reference(graph, params, x, target)
     found = multiplied(graph, params, changes.factors)
+    wanted = gradient if own is None else own
     to_wanted, to_gradient = ([cosine(a, b) for a, b in zip(found, g, strict=True)] for g in (wanted, gradient))
     return to_wanted, to_gradient
 

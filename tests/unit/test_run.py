@@ -10,9 +10,10 @@ import yaml
 
 from lavaghost.base.errors import DataError, MissingError, ModelFileError, SpecError
 from lavaghost.datasets import Dataset
-from lavaghost.methods.backprop import Backprop, ForwardWork
+from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.base import Batch, Changes, OwnState
 from lavaghost.methods.by_name import METHODS
+from lavaghost.methods.carried import ForwardWork
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.model.model import Model

@@ -13,13 +13,16 @@ from lavaghost.dynamics.fixed_point import restoring_gain, units
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.engines.trial import Trial, TrialEngine
+from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
+from lavaghost.methods.carried import returned
+from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.methods.ghost.mechanisms import with_ghosts
 from lavaghost.methods.ghost.plasticity import GhostSteps, pending
 from lavaghost.methods.ghost.residuals import loop_gain, residuals
 from lavaghost.methods.ghost.rules import RULES, Rule
 from lavaghost.methods.learning import Learning
-from lavaghost.net.graph import Graph, Relaxation
+from lavaghost.net.graph import Graph, Path, Relaxation
 from lavaghost.net.network import Network, Schedule
 from lavaghost.net.parameters import Parameters
 
@@ -45,6 +48,9 @@ AnyRule = Annotated[
     PlainSerializer(lambda rule: rule.name if isinstance(rule, Rule) else rule),
     WithJsonSchema({"enum": [*RULES]}),
 ]
+
+
+PATHS: tuple[Path, ...] = ("feedforward", "feedback", "ghost", "inhibition")
 
 
 class GhostWork(NamedTuple):
@@ -91,6 +97,9 @@ class Ghost(Method):
     def needs(self) -> Needs:
         """See `Method`."""
         feedback: FeedbackKind = self.feedback
+        if feedback == "learned":
+            # on Lava and in integers B_k is either drawn or mirrored
+            return Needs(feedback, True)
         return Needs(feedback, True, ("equilibrium", "stepped", "lava"), ("float", "loihi"))
 
     @property
@@ -156,7 +165,7 @@ class Ghost(Method):
     def factors(self, work: GhostWork, params: Parameters, trial: Trial) -> dict[str, Factors]:
         """The rule's factors for a finished trial."""
         dtype, rule = params.weights[0].dtype, self.local_rule
-        return {
+        found = {
             f"weights.{k}": Factors(
                 np.ascontiguousarray(rule.post(trial.local(k)), dtype),
                 np.ascontiguousarray(trial.pre[k - 1], dtype),
@@ -164,6 +173,38 @@ class Ghost(Method):
             )
             for k in range(1, work.graph.depth + 1)
         }
+        return found | returned(work.graph, found)
+
+    def footprint(self, graph: Graph) -> Footprint:
+        """See `Method`."""
+        schedule, kept = graph.schedule, "its change since the free phase"
+        if self.local_rule.needs_prediction:
+            kept = "what its ghosts did not predict of it"
+        return Footprint(
+            (Phase("free", schedule.t_free_steps, PATHS), Phase("nudged", schedule.t_nudge_steps, PATHS)),
+            ("membrane", "rate of the free phase"),
+            f"the rate before it, and behind it {kept}",
+            signed=False,
+        )
+
+    def operations(self, graph: Graph, learning: Any) -> int:
+        """See `Method`: by fixed points up, down, up again where the rule or the ghosts need it, and the change.
+
+        With a tolerance, as many sweeps as are allowed. Ghosts that learn are counted too, and their own change.
+        """
+        if learning.engine != "equilibrium":
+            return self.footprint(graph).multiplications(graph)
+        up, back, beside, inhibited = (footprint.weights(graph, graph.along(path)) for path in PATHS)
+        above = up - footprint.weights(graph, graph.along("feedforward")[:1])  # layer 1 is clamped
+        learns, sweeps = graph.ghosts_learn, learning.sweeps
+        pushes = self.local_rule.needs_push or graph.replicates or learns or sweeps > 1
+        free, changed, sweep = up, footprint.learning(graph), back + pushes * above
+        later = sweep
+        if learns:
+            free += (graph.free_sweeps - 1) * above + graph.free_sweeps * (beside + back + inhibited)
+            changed += beside + inhibited
+            sweep, later = sweep + beside, sweep + beside + inhibited
+        return free + sweep + (sweeps - 1) * later + changed
 
     def remedy(self, broken: Sequence[str]) -> str:
         """See `Method`: least mean squares is stable below a step of 2."""

@@ -1,0 +1,126 @@
+"""BrainProp (Pozzi, Bohte and Roelfsema 2020; Q-AGREL): what a choice and its reward teach, by the
+authors' code.
+
+    q = r_L;   s = argmax q, or with probability epsilon a draw from softmax(q / temperature)
+    R = 1 if s is the class, else 0;   delta = R - q_s, one number for all synapses
+    a_L = onehot(s),   a_k = rho'(u_k) (B_k a_{k+1}),   dW_k = delta a_k r_{k-1}^T
+
+Only the chosen unit sends feedback, and only the reward sees the label. The choice is a function of seed, epoch and
+batch. A change is a sample of the gradient of the expected objective J = E sum_s pi(s) (R_s - q_s)^2 / 2 with the
+policy pi held fixed: backprop with the output's error pi (t - q). Cosines are measured against that.
+
+A class that is never chosen never learns, while shared layers move its q: with little exploration and large steps whole
+classes are lost (docs/methods.md). So recall of each class belongs to every figure.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from lavaghost.base.names import Feedback
+from lavaghost.base.spec import Positive
+from lavaghost.dynamics.neuron import softmax
+from lavaghost.methods import footprint
+from lavaghost.methods.base import Batch, Changes, Method, Moment, Needs, OwnState
+from lavaghost.methods.carried import (
+    ForwardWork,
+    along_weights,
+    carried,
+    forward_work,
+    multiplied,
+    with_errors,
+)
+from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.learning import Learning
+from lavaghost.net.graph import Graph
+from lavaghost.net.network import Network
+from lavaghost.net.parameters import Parameters
+from lavaghost.numbers.arithmetic import Array
+
+
+class BrainProp(Method):
+    """Attention-gated reward learning; see the module. `brainprop` of the command line.
+
+    epsilon      probability of a draw in the place of the best output; published 0.02
+    temperature  of that draw; 1 is published, a large one draws evenly
+
+    Example: `train(network, digits, method=BrainProp(epsilon=0.02), momentum=0.0)`.
+    """
+
+    name: ClassVar[str] = "brainprop"
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
+    temperature: Positive = 1.0
+    feedback: Feedback = "tied"
+
+    @property
+    def needs(self) -> Needs:
+        """See `Method`."""
+        return Needs(feedback=self.feedback, losses=("squared_error",))
+
+    def graph(self, network: Network) -> Graph:
+        """See `Method`."""
+        return with_errors(network, self.feedback)
+
+    def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
+        """See `Method`."""
+        return forward_work(graph, learning)
+
+    def chosen(self, q: Array, moment: Moment) -> Array:
+        """The chosen class of each sample, `(batch,)`, from outputs `q (batch, n_L)`."""
+        return choice(q, self.epsilon, self.temperature, moment)
+
+    def update(
+        self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
+    ) -> tuple[Changes, OwnState]:
+        """See `Method`."""
+        graph, rates = work.graph, work.rates(params, batch.x)
+        rows, s = np.arange(len(batch.x)), self.chosen(rates[-1], batch.moment)
+        top = np.zeros_like(rates[-1])
+        top[rows, s] = 1.0
+        delta = (batch.target[rows, s] - rates[-1][rows, s])[:, np.newaxis]
+        attended = carried(graph, params, rates, top)
+        return Changes(along_weights(graph, rates, {k: a * delta for k, a in attended.items()})), state
+
+    def reference(self, graph: Graph, params: Parameters, x: Array, target: Array) -> list[Array]:
+        """See `Method`: minus the gradient of J, by the chain rule down the weights themselves."""
+        work = forward_work(graph.forward, Learning(batch_size=len(x)))
+        rates = work.rates(params, x)
+        top = self.policy(rates[-1]) * (target - rates[-1])
+        errors = carried(graph.forward, params, rates, top)
+        return multiplied(graph, params, along_weights(graph.forward, rates, errors))
+
+    def policy(self, q: Array) -> Array:
+        """pi, the probability of each choice, `(batch, n_L)`."""
+        found = softmax(q / np.asarray(self.temperature, q.dtype)) * np.asarray(self.epsilon, q.dtype)
+        found[np.arange(len(q)), q.argmax(axis=1)] += 1.0 - self.epsilon
+        return found
+
+    def figures(self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch) -> dict[str, Any]:
+        """`answered`: the share of the probe's samples that get each class as an answer."""
+        best = work.rates(params, batch.x)[-1].argmax(axis=1)
+        counts = np.bincount(best, minlength=work.graph.layers[-1])
+        return {"answered": [float(n) / len(best) for n in counts]}
+
+    def footprint(self, graph: Graph) -> Footprint:
+        """See `Method`."""
+        return Footprint(
+            (Phase("forward", graph.depth + 1, ("feedforward",)), Phase("attention", graph.depth, ("error",))),
+            ("rate", "attention"),
+            "the rate before it, kept from the forward phase, the attention behind it, and one global signal, the "
+            "error of the expected reward",
+            signed=True,
+        )
+
+    def operations(self, graph: Graph, learning: Any) -> int:
+        """See `Method`: up, down, and the change."""
+        return footprint.forward(graph) + footprint.weights(graph, graph.back) + footprint.learning(graph)
+
+
+def choice(q: Array, epsilon: float, temperature: float, moment: Moment) -> Array:
+    """The largest of `q (batch, n_L)`, or with probability `epsilon` a draw from softmax(q / temperature)."""
+    rng = moment.rng()
+    explores, level = rng.random(len(q)) < epsilon, rng.random(len(q))
+    drawn = np.cumsum(softmax(np.asarray(q, np.float64) / temperature), axis=1)
+    picked = np.minimum((drawn < level[:, np.newaxis]).sum(axis=1), q.shape[1] - 1)
+    return np.where(explores, picked, q.argmax(axis=1))

@@ -1,0 +1,109 @@
+"""Errors that come down beside the membranes, layer by layer: what backprop and its relatives share.
+
+    e_L = y - p(r_L),   e_k = rho'(u_k) (B_k e_{k+1}),   dW_k = e_k r_{k-1}^T
+
+B_k is W_{k+1}^T (tied), drawn once (random), or moves as W_{k+1}^T does (learned, Kolen and Pollack 1994): with equal
+steps and equal decay, what the two began with fades, and what they share stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lavaghost.base.names import Feedback
+from lavaghost.engines.equilibrium import Equilibrium
+from lavaghost.methods.base import Factors
+from lavaghost.net.graph import Graph, fed_back, layers, upwards
+from lavaghost.net.network import Network
+from lavaghost.net.parameters import Parameters
+from lavaghost.numbers.arithmetic import Array
+
+
+class ForwardWork(NamedTuple):
+    """Graph and forward pass."""
+
+    graph: Graph
+    engine: Equilibrium
+
+    def rates(self, params: Parameters, x: Array) -> list[Array]:
+        """r_0..r_L, `(batch, n_k)`; they hold until the next call."""
+        return [x, *self.engine.free(params, x)]
+
+
+def forward_work(graph: Graph, learning: Any) -> ForwardWork:
+    """For batches of up to `learning.batch_size`."""
+    return ForwardWork(graph, Equilibrium(graph.forward, learning.batch_size, push=False))
+
+
+def with_errors(network: Network, feedback: Feedback, direct: bool = False) -> Graph:
+    """A network down which errors come; `direct` ones from the output to every layer."""
+    wired = (*upwards(network), *fed_back(network, feedback, "error", direct))
+    return Graph(network, tuple(layers(network)), wired)
+
+
+def slope(graph: Graph, rate: Array) -> Array:
+    """Rho' at the free state, 1 strictly inside (0, r_max) and 0 elsewhere."""
+    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
+
+
+def down(graph: Graph, params: Parameters, k: int, above: Array) -> Array:
+    """B_k e `(batch, n_k)`, of `above` as long as what it comes from: W_{k+1}^T e where nothing else is fed back."""
+    if graph.back and not (link := graph.back[k - 1]).transposed:
+        out = np.empty((len(above), graph.layers[k]), above.dtype)
+        return graph.products(link).apply(params.feedback[k - 1], above, out)
+    out = np.empty((len(above), graph.layers[k]), above.dtype)
+    return graph.up[k].apply_transposed(params.weights[k], above, out)
+
+
+def carried(
+    graph: Graph,
+    params: Parameters,
+    rates: Sequence[Array],
+    top: Array,
+    *,
+    lowest: int = 1,
+    back: Sequence[Array] | None = None,
+) -> dict[int, Array]:
+    """e_L = `top` and the errors below it down to layer `lowest`, by layer, `(batch, n_k)`.
+
+    `rates` are r_0..r_L. `back` are dense B_k `(n_k, n_{k+1})`, from k = 1, in the place of those of the graph.
+    """
+    errors = {graph.depth: top}
+    for k in range(graph.depth - 1, lowest - 1, -1):
+        above = errors[k + 1]
+        below = down(graph, params, k, above) if back is None else above @ back[k - 1].T
+        below *= slope(graph, rates[k])
+        errors[k] = below
+    return errors
+
+
+def along_weights(
+    graph: Graph, rates: Sequence[Array], errors: Mapping[int, Array], gain: float = 1.0
+) -> dict[str, Factors]:
+    """The factors of the layers that `errors` has, and of the feedback that learns with them."""
+    found = {f"weights.{k}": Factors(e, rates[k - 1], gain) for k, e in errors.items()}
+    return found | returned(graph, found)
+
+
+def returned(graph: Graph, found: Mapping[str, Factors]) -> dict[str, Factors]:
+    """The factors of learned feedback: those of the weights that it stands for, turned round."""
+    mirrored = {}
+    for k, link in enumerate(graph.back, start=1):
+        factors = found.get(f"weights.{k + 1}")
+        if link.own and link.plastic and link.tensor is not None and factors is not None:
+            mirrored[link.tensor] = Factors(factors.pre, factors.post, factors.gain)
+    return mirrored
+
+
+def multiplied(graph: Graph, params: Parameters, found: Mapping[str, Factors]) -> list[Array]:
+    """The changes of W_1..W_L that factors stand for, in double precision; zeros for a layer without any."""
+    changes = []
+    for k, (w, products) in enumerate(zip(params.weights, graph.up, strict=True), start=1):
+        out = np.zeros(w.shape)
+        if (factor := found.get(f"weights.{k}")) is not None:
+            post, pre = (np.ascontiguousarray(a, np.float64) for a in (factor.post, factor.pre))
+            products.correlate(post, pre, out)
+            out *= factor.gain / len(post)
+        changes.append(out)
+    return changes
