@@ -27,6 +27,8 @@ class Learning(Spec):
     """Relaxation sweeps of the equilibrium engine; with `tolerance`, the largest number allowed."""
     tolerance: Positive | None = None
     """Solve until no rate changes by more than this, relative to the largest deviation."""
+    init_std: Positive | None = None
+    """Standard deviation of the first weights, drawn from a normal distribution; He's unless given."""
     margin: NotNegative | None = None
     """One sample at a time: no target is given where the answer is right by more than this."""
 

@@ -69,9 +69,13 @@ STREAMS = ("weights", "biases", "feedback", "ghost_weights", "ghost_biases", "gh
 
 
 def initial_parameters(
-    graph: Graph, seed: int, dtype: DTypeLike = np.float32, start: Parameters | None = None
+    graph: Graph,
+    seed: int,
+    dtype: DTypeLike = np.float32,
+    start: Parameters | None = None,
+    std: float | None = None,
 ) -> Parameters:
-    """He initialisation of the weights (He et al. 2015), zero biases.
+    """He initialisation of the weights (He et al. 2015), or N(0, std); zero biases.
 
     Feedback of its own has the scale of the weights that it stands for. Learned ghosts start small, at a tenth
     of that scale, so that pre-training has all of their work to do. Each kind of array has a random stream of
@@ -92,7 +96,8 @@ def initial_parameters(
         fan_in = shape[0] if field in ("feedback", "ghost_inhibition") else graph.tensors[name].fan_in
         gain = 0.1 if field.startswith("ghost") else 1.0
         draw = generators[field].standard_normal(shape)
-        arrays[name] = (draw * (gain * np.sqrt(2.0 / fan_in))).astype(dtype)
+        scale = gain * (np.sqrt(2.0 / fan_in) if std is None else std)
+        arrays[name] = (draw * scale).astype(dtype)
     given = {} if start is None else {key: a for key, a in start.named().items() if key in arrays}
     faults = [
         f"{key} of the start is {array.shape}, the network needs {arrays[key].shape}"

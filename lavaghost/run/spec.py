@@ -96,7 +96,7 @@ def continued(path: Path | None, overrides: Mapping[str, Any]) -> tuple[dict[str
 def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     """The run that `values` mean, with what they leave open.
 
-    eta is that of the number of layers; engine 'lava' has defaults of its own, since it learns one sample at a time
+    The loss is one that the method has, eta that of the number of layers; engine 'lava' has defaults of its own, since it learns one sample at a time
     (`one_by_one`); in integers a learning rate `eta` becomes the nearest power of two.
     """
     values = dict(values)
@@ -108,6 +108,9 @@ def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     run = parse(RunSpec, values, where)
     if isinstance(run.learning, Learning) and run.learning.engine == "lava":
         run = one_by_one(run)
+    losses = run.method.needs.losses
+    if "loss" not in run.network.model_fields_set and run.network.loss not in losses:
+        run = run.model_copy(update={"network": run.network.model_copy(update={"loss": losses[0]})})
     if isinstance(run.learning, Learning) and "eta" not in run.learning.model_fields_set:
         eta = usual_eta(len(run.hidden) + 1)
         run = run.model_copy(update={"learning": run.learning.model_copy(update={"eta": eta})})

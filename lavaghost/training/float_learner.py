@@ -50,7 +50,7 @@ class FloatLearner:
             raise SpecError("engine 'lava' trains through lava.learner; here use equilibrium or stepped")
         # what steps in time is compared with Lava to the bit, and Lava computes in double precision
         precision = np.float64 if learning.engine == "stepped" else np.float32
-        self.params = initial_parameters(graph, learning.seed, precision, start)
+        self.params = initial_parameters(graph, learning.seed, precision, start, learning.init_std)
         rng = np.random.default_rng([STATE_STREAM, learning.seed])
         self.state: OwnState = method.init(graph, self.params, rng) if state is None else state
         self.optimiser = Momentum(graph, self.params, learning.momentum, learning.weight_decay)
