@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavaghost.base.names import Feedback
+from lavaghost.dynamics.neuron import slope
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.methods.base import Factors
 from lavaghost.net.graph import Graph, fed_back, layers, upwards
@@ -40,11 +41,6 @@ def with_errors(network: Network, feedback: Feedback, direct: bool = False) -> G
     """A network down which errors come; `direct` ones from the output to every layer."""
     wired = (*upwards(network), *fed_back(network, feedback, "error", direct))
     return Graph(network, tuple(layers(network)), wired)
-
-
-def slope(graph: Graph, rate: Array) -> Array:
-    """Rho' at the free state, 1 strictly inside (0, r_max) and 0 elsewhere."""
-    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
 
 
 def down(graph: Graph, params: Parameters, k: int, above: Array) -> Array:
