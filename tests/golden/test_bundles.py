@@ -49,6 +49,7 @@ def stated(trained: Model) -> dict[str, Any]:
         schedule.pop("engine")  # said by its learning
         schedule["rule"] = method.local_rule.name if isinstance(method, Ghost) else None
     else:
+        assert schedule.pop("init_std") is None
         schedule["method"] = method.name
         if isinstance(method, Ghost):
             schedule |= {"rule": method.local_rule.name, "free_sweeps": method.free_sweeps}
