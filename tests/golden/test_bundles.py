@@ -325,7 +325,9 @@ def test_it_takes_the_same_of_a_chip(name, phase):
             22,
             936,
         )
-        expected = {**expected, "neurons": without["neurons"], "synapses": without["synapses"]}
+        # but errors come down to layers that learn by backprop
+        errors = 312 if opened(name).graph.carries_errors else 0
+        expected = {**expected, "neurons": without["neurons"], "synapses": without["synapses"] + errors}
     if phase == "inference" and opened(name).graph.r_max < np.inf:
         # spikes of units that saturate can be counted: one a step is the most
         assert expected["status"] == "does not fit"
