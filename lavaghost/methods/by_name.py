@@ -15,6 +15,7 @@ from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import engine_faults
 from lavaghost.methods.least_action import LeastAction
+from lavaghost.methods.pal import Pal
 from lavaghost.methods.relaxation import Relaxation
 from lavaghost.net.graph import Graph
 
@@ -24,6 +25,7 @@ OURS: tuple[type[Method], ...] = (
     Frozen,
     Relaxation,
     LeastAction,
+    Pal,
     BrainProp,
     FeedbackAlignment,
     DirectFeedbackAlignment,

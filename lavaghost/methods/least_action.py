@@ -28,11 +28,11 @@ from pydantic import Field
 
 from lavaghost.base.names import Feedback
 from lavaghost.base.spec import Count, Positive
-from lavaghost.dynamics.neuron import nudge, rate, slope
+from lavaghost.dynamics.neuron import nudge, slope
 from lavaghost.engines.latent import passage_steps, presentation
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
-from lavaghost.methods.carried import along_weights, down, returned, with_errors
+from lavaghost.methods.carried import along_weights, down, driven, passed_up, returned, with_errors
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
@@ -174,26 +174,6 @@ def settled(
             break
     _, rates = passed_up(graph, params, x, drive, errors, arith)
     return rates, errors
-
-
-def driven(graph: Graph, params: Parameters, k: int, below: Array) -> Array:
-    """W_k r_{k-1} + b_k, `(batch, n_k)`."""
-    out = np.empty((len(below), graph.layers[k]), below.dtype)
-    out[:] = params.biases[k - 1]
-    return graph.up[k - 1].apply(params.weights[k - 1], below, out, beta=1.0)
-
-
-def passed_up(
-    graph: Graph, params: Parameters, x: Array, drive: Array, errors: dict[int, Array], arith: Float
-) -> tuple[list[Array], list[Array]]:
-    """v_1..v_L and r_0..r_L, with the errors that membranes feel; `drive` is v_1."""
-    v, rates = [drive], [x]
-    for k in range(1, graph.depth + 1):
-        if k > 1:
-            v.append(driven(graph, params, k, rates[-1]))
-        u = v[-1] + errors[k] if errors else v[-1]
-        rates.append(rate(u, graph, k, arith))
-    return v, rates
 
 
 def passed_down(graph: Graph, params: Parameters, v: list[Array], top: Array) -> dict[int, Array]:
