@@ -66,7 +66,8 @@ class Pal(Method):
     feedback      learned, by noise; there is no other
     sigma, alpha  of the noise, of the decay of B
     eta_feedback  share of the way to what it measures that B goes in a presentation
-    tau_xi_steps  tau, of the noise and of the high-pass; of engine stepped
+    tau_xi_steps  tau, of the noise and of the high-pass; of engine stepped. Published 10; a presentation holds more
+                  that is independent of a shorter one
     t_steps       of a presentation in engine stepped; 20, or 2 L + 14 where that is more, unless given
     beta          strength of the nudge
     lam           feedback gain of circuit ghosts
@@ -80,7 +81,7 @@ class Pal(Method):
     sigma: Positive = 0.05
     alpha: Positive = 2e-4
     eta_feedback: Annotated[float, Field(gt=0, le=1)] = 0.02
-    tau_xi_steps: Annotated[float, Field(gt=1, le=1e6)] = 10.0
+    tau_xi_steps: Annotated[float, Field(gt=1, le=1e6)] = 5.0
     t_steps: Count | None = None
     beta: Positive = 0.1
     lam: Positive = 0.03

@@ -22,7 +22,9 @@ from lavaghost.methods.carried import multiplied
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
+from lavaghost.methods.least_action import LeastAction
 from lavaghost.methods.optimiser import Momentum, learned_tensors
+from lavaghost.methods.pal import Pal
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters, shapes
 from lavaghost.numbers.arithmetic import Array
@@ -42,6 +44,9 @@ METHODS_TRIED: dict[str, Method] = {
     "ghost-waiting": Ghost(mechanism="learned", plasticity=GhostSteps(pretrain_batches=3, gate=1e-6)),
     "ghost-online": Ghost(mechanism="online", feedback="random", lam=0.01),
     "ghost-random": Ghost(feedback="random"),
+    "least-action-random": LeastAction(feedback="random"),
+    "least-action-learned": LeastAction(feedback="learned", plasticity="continuous"),
+    "pal-ghosts": Pal(circuit="ghosts"),
 }
 every = pytest.mark.parametrize("method", METHODS_TRIED.values(), ids=METHODS_TRIED.keys())
 
