@@ -47,7 +47,7 @@ class Passed(NamedTuple):
 
 
 def passed(method: Relaxation, layers: tuple[int, ...], batch: int, seed: int, **physics: Any) -> Passed:
-    network = Network(layers=layers, **({"loss": "squared_error"} | physics))
+    network = Network.model_validate({"layers": layers, "loss": "squared_error", **physics})
     graph = method.graph(network)
     params = parameters(graph, seed)
     x, target = samples(network, batch, seed)
