@@ -12,6 +12,7 @@ backprop. Published, x_k starts at r_k, of which (1 - a)^T is left; as errors sh
 """
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -156,13 +157,16 @@ class Relaxation(Method):
         return footprint.forward(graph) + carried + footprint.learning(graph)
 
 
+@lru_cache(maxsize=64)
 def weights_of(
     depth: int, steps: int, rate: float, sweep: Literal["sequential", "parallel"]
-) -> tuple[list[float], list[float]]:
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What T steps leave of a start, and what they add of a held source, d = 0..depth - 1 layers below it.
 
-    parallel     C(T, d) a^d (1 - a)^(T - d),           P(Bin(T, a) >= d)
-    sequential   C(T - 1 + d, d) a^d (1 - a)^T,         sum over t = 1..T of C(t + d - 2, d - 1) a^d (1 - a)^(t - 1)
+    parallel     C(T, d) a^d (1 - a)^(T - d),       sum over t = 1..T - d + 1 of C(t + d - 2, d - 1) a^d (1 - a)^(t - 1)
+    sequential   C(T - 1 + d, d) a^d (1 - a)^T,     the same sum over t = 1..T
+
+    At once, a layer waits one step for each layer above it; the sum is P(Bin(T, a) >= d), of positive terms alone.
     """
     keep = 1.0 - rate
 
@@ -171,16 +175,14 @@ def weights_of(
             return 0.0
         return math.exp(math.log(ways) + d * math.log(rate) + (kept * math.log(keep) if kept else 0.0))
 
+    at_once = sweep == "parallel"
     given, held = [], [1.0]
     for d in range(depth):
-        if sweep == "parallel":
+        if at_once:
             given.append(term(math.comb(steps, d), d, steps - d) if d <= steps else 0.0)
         else:
             given.append(term(math.comb(steps - 1 + d, d), d, steps))
     for d in range(1, depth):
-        if sweep == "parallel":
-            reached = 1.0 - sum(given[:d]) if d <= steps else 0.0
-        else:
-            reached = sum(term(math.comb(t + d - 2, d - 1), d, t - 1) for t in range(1, steps + 1))
-        held.append(reached)
-    return given, held
+        last = steps - d + 1 if at_once else steps
+        held.append(math.fsum(term(math.comb(t + d - 2, d - 1), d, t - 1) for t in range(1, last + 1)))
+    return tuple(given), tuple(held)
