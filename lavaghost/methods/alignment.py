@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from lavaghost.base.names import Feedback
-from lavaghost.dynamics.neuron import nudge
+from lavaghost.dynamics.neuron import nudge, slope
 from lavaghost.methods import footprint
 from lavaghost.methods.backprop import FLOAT32
 from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
-from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, slope, with_errors
+from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, with_errors
 from lavaghost.methods.footprint import Footprint
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network

@@ -14,6 +14,8 @@ from lavaghost.methods.base import Method
 from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import engine_faults
+from lavaghost.methods.least_action import LeastAction
+from lavaghost.methods.pal import Pal
 from lavaghost.methods.relaxation import Relaxation
 from lavaghost.net.graph import Graph
 
@@ -22,6 +24,8 @@ OURS: tuple[type[Method], ...] = (
     Backprop,
     Frozen,
     Relaxation,
+    LeastAction,
+    Pal,
     BrainProp,
     FeedbackAlignment,
     DirectFeedbackAlignment,

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavaghost.base.names import Feedback
+from lavaghost.dynamics.neuron import rate, slope
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.methods.base import Factors
 from lavaghost.net.graph import Graph, fed_back, layers, upwards
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
-from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.arithmetic import Array, Float
 
 
 class ForwardWork(NamedTuple):
@@ -42,9 +43,24 @@ def with_errors(network: Network, feedback: Feedback, direct: bool = False) -> G
     return Graph(network, tuple(layers(network)), wired)
 
 
-def slope(graph: Graph, rate: Array) -> Array:
-    """Rho' at the free state, 1 strictly inside (0, r_max) and 0 elsewhere."""
-    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
+def driven(graph: Graph, params: Parameters, k: int, below: Array) -> Array:
+    """W_k r_{k-1} + b_k, `(batch, n_k)`."""
+    out = np.empty((len(below), graph.layers[k]), below.dtype)
+    out[:] = params.biases[k - 1]
+    return graph.up[k - 1].apply(params.weights[k - 1], below, out, beta=1.0)
+
+
+def passed_up(
+    graph: Graph, params: Parameters, x: Array, drive: Array, added: Mapping[int, Array], arith: Float
+) -> tuple[list[Array], list[Array]]:
+    """v_1..v_L = W_k r_{k-1} + b_k, and r_0..r_L of v_k + added_k; `drive` is v_1, which needs no product again."""
+    v, rates = [drive], [x]
+    for k in range(1, graph.depth + 1):
+        if k > 1:
+            v.append(driven(graph, params, k, rates[-1]))
+        u = v[-1] + added[k] if k in added else v[-1]
+        rates.append(rate(u, graph, k, arith))
+    return v, rates
 
 
 def down(graph: Graph, params: Parameters, k: int, above: Array) -> Array:

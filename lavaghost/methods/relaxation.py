@@ -19,11 +19,11 @@ import numpy as np
 from pydantic import Field
 
 from lavaghost.base.names import Feedback
-from lavaghost.dynamics.neuron import nudge
+from lavaghost.dynamics.neuron import nudge, slope
 from lavaghost.methods import footprint
 from lavaghost.methods.backprop import FLOAT32
 from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
-from lavaghost.methods.carried import ForwardWork, along_weights, down, forward_work, slope, with_errors
+from lavaghost.methods.carried import ForwardWork, along_weights, down, forward_work, with_errors
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
