@@ -1,7 +1,7 @@
 """BrainProp (Pozzi, Bohte and Roelfsema 2020; Q-AGREL): what a choice and its reward teach, by the
 authors' code.
 
-    q = r_L;   s = argmax q, or with probability epsilon a draw from softmax(q / temperature)
+    q = r_L;   s = argmax q, or with probability epsilon an even draw, or one from softmax(q / temperature)
     R = 1 if s is the class, else 0;   delta = R - q_s, one number for all synapses
     a_L = onehot(s),   a_k = rho'(u_k) (B_k a_{k+1}),   dW_k = delta a_k r_{k-1}^T
 
@@ -10,7 +10,8 @@ batch. A change is a sample of the gradient of the expected objective J = E sum_
 policy pi held fixed: backprop with the output's error pi (t - q). Cosines are measured against that.
 
 A class that is never chosen never learns, while shared layers move its q: with little exploration and large steps whole
-classes are lost (docs/methods.md). So recall of each class belongs to every figure.
+classes are lost: draws from softmax(q) are rarest where q is lowest, so they are even here unless a temperature is
+given (docs/methods.md). Recall of each class belongs to every figure.
 """
 
 from dataclasses import dataclass
@@ -48,14 +49,14 @@ class BrainProp(Method):
     """Attention-gated reward learning; see the module. `brainprop` of the command line.
 
     epsilon      probability of a draw in the place of the best output; published 0.02
-    temperature  of that draw; 1 is published, a large one draws evenly
+    temperature  of that draw; None draws evenly, 1 is published
 
     Example: `train(network, digits, method=BrainProp(epsilon=0.02), momentum=0.0)`.
     """
 
     name: ClassVar[str] = "brainprop"
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
-    temperature: Positive = 1.0
+    temperature: Positive | None = None
     feedback: Feedback = "tied"
 
     @property
@@ -106,7 +107,7 @@ class BrainProp(Method):
 
     def policy(self, q: Array) -> Array:
         """pi, the probability of each choice, `(batch, n_L)`."""
-        found = softmax(q / np.asarray(self.temperature, q.dtype)) * np.asarray(self.epsilon, q.dtype)
+        found = drawn(q, self.temperature).astype(q.dtype) * np.asarray(self.epsilon, q.dtype)
         found[np.arange(len(q)), q.argmax(axis=1)] += 1.0 - self.epsilon
         return found
 
@@ -136,7 +137,7 @@ class Choosing:
     """The `Teacher` of attention: onehot(s) comes down, and delta = R - q_s goes to all cells at once."""
 
     epsilon: float
-    temperature: float
+    temperature: float | None
 
     def __call__(self, output: Array, target: Array, moment: Moment) -> Sent:
         """See `Teacher`."""
@@ -146,10 +147,17 @@ class Choosing:
         return Sent(top, (target[rows, s] - output[rows, s])[:, np.newaxis])
 
 
-def choice(q: Array, epsilon: float, temperature: float, moment: Moment) -> Array:
-    """The largest of `q (batch, n_L)`, or with probability `epsilon` a draw from softmax(q / temperature)."""
+def drawn(q: Array, temperature: float | None) -> Array:
+    """How probable each draw is, `(batch, n_L)`."""
+    if temperature is None:
+        return np.full(q.shape, 1.0 / q.shape[1])
+    return softmax(np.asarray(q, np.float64) / temperature)
+
+
+def choice(q: Array, epsilon: float, temperature: float | None, moment: Moment) -> Array:
+    """The largest of `q (batch, n_L)`, or with probability `epsilon` a draw (`drawn`); `(batch,)`."""
     rng = moment.rng()
     explores, level = rng.random(len(q)) < epsilon, rng.random(len(q))
-    drawn = np.cumsum(softmax(np.asarray(q, np.float64) / temperature), axis=1)
-    picked = np.minimum((drawn < level[:, np.newaxis]).sum(axis=1), q.shape[1] - 1)
+    below = np.cumsum(drawn(q, temperature), axis=1) <= level[:, np.newaxis]
+    picked = np.minimum(below.sum(axis=1), q.shape[1] - 1)
     return np.where(explores, picked, q.argmax(axis=1))
