@@ -69,6 +69,10 @@ AnyMethod = Annotated[
 """A field of a description that holds a method."""
 
 
+IN_CELLS = "in time there are ghosts, and errors that come down a layer a step"
+"""What engines that step, and Lava, have: why they lack another method."""
+
+
 def check_together(method: Method, graph: Graph, learning: Any) -> None:
     """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`.
 
@@ -78,7 +82,7 @@ def check_together(method: Method, graph: Graph, learning: Any) -> None:
     if learning.engine not in needs.engines:
         faults.append(
             f"method {method.name!r} has no processes or equations for engine {learning.engine!r}; use "
-            f"{' or '.join(needs.engines)}"
+            f"{' or '.join(needs.engines)} ({needs.why or IN_CELLS})"
         )
     if learning.arithmetic not in needs.arithmetics:
         faults.append(
