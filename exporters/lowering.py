@@ -145,9 +145,8 @@ def forward_nodes(trained: Model) -> tuple[Node, ...]:
 
 
 def all_nodes(trained: Model) -> tuple[Node, ...]:
-    """`forward_nodes`, then all that the method puts beside them and membranes feel, which errors they do not.
-
-    A population comes at the first projection onto it.
+    """`forward_nodes`, then all that a method puts beside them and that membranes feel; a population at the first
+    projection onto it. Errors that come down beside the membranes are no part of what is run.
     """
     return (*forward_nodes(trained), *_beside(trained))
 

@@ -1,7 +1,7 @@
 """BrainProp (Pozzi, Bohte and Roelfsema 2020; Q-AGREL): what a choice and its reward teach, by the
 authors' code.
 
-    q = r_L;   s = argmax q, or with probability epsilon a draw from softmax(q / temperature)
+    q = r_L;   s = argmax q, or with probability epsilon an even draw, or one from softmax(q / temperature)
     R = 1 if s is the class, else 0;   delta = R - q_s, one number for all synapses
     a_L = onehot(s),   a_k = rho'(u_k) (B_k a_{k+1}),   dW_k = delta a_k r_{k-1}^T
 
@@ -10,9 +10,11 @@ batch. A change is a sample of the gradient of the expected objective J = E sum_
 policy pi held fixed: backprop with the output's error pi (t - q). Cosines are measured against that.
 
 A class that is never chosen never learns, while shared layers move its q: with little exploration and large steps whole
-classes are lost (docs/methods.md). So recall of each class belongs to every figure.
+classes are lost: draws from softmax(q) are rarest where q is lowest, so they are even here unless a temperature is
+given (docs/methods.md). Recall of each class belongs to every figure.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -20,16 +22,20 @@ from pydantic import Field
 
 from lavaghost.base.names import Feedback
 from lavaghost.base.spec import Positive
+from lavaghost.dynamics.errors import Sent
 from lavaghost.dynamics.neuron import softmax
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Method, Moment, Needs, OwnState
 from lavaghost.methods.carried import (
+    IN_TIME,
     ForwardWork,
     along_weights,
     carried,
     forward_work,
     multiplied,
+    taught_in_time,
     with_errors,
+    work_in_time,
 )
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.methods.learning import Learning
@@ -43,20 +49,24 @@ class BrainProp(Method):
     """Attention-gated reward learning; see the module. `brainprop` of the command line.
 
     epsilon      probability of a draw in the place of the best output; published 0.02
-    temperature  of that draw; 1 is published, a large one draws evenly
+    temperature  of that draw; None draws evenly, 1 is published
 
     Example: `train(network, digits, method=BrainProp(epsilon=0.02), momentum=0.0)`.
     """
 
     name: ClassVar[str] = "brainprop"
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.1
-    temperature: Positive = 1.0
+    temperature: Positive | None = None
     feedback: Feedback = "tied"
 
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs(feedback=self.feedback, losses=("squared_error",))
+        losses = ("squared_error",)
+        if self.feedback == "learned":
+            why = "feedback learned has no step in time; there, use feedback tied or random"
+            return Needs("learned", engines=("equilibrium",), losses=losses, why=why)
+        return Needs(self.feedback, engines=IN_TIME, losses=losses)
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""
@@ -64,7 +74,11 @@ class BrainProp(Method):
 
     def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
-        return forward_work(graph, learning)
+        return work_in_time(graph, learning)
+
+    def teacher(self, graph: Graph) -> "Choosing":
+        """See `Method`: attention of the chosen unit, and the error of its expected reward."""
+        return Choosing(self.epsilon, self.temperature)
 
     def chosen(self, q: Array, moment: Moment) -> Array:
         """The chosen class of each sample, `(batch,)`, from outputs `q (batch, n_L)`."""
@@ -74,11 +88,12 @@ class BrainProp(Method):
         self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
     ) -> tuple[Changes, OwnState]:
         """See `Method`."""
-        graph, rates = work.graph, work.rates(params, batch.x)
-        rows, s = np.arange(len(batch.x)), self.chosen(rates[-1], batch.moment)
-        top = np.zeros_like(rates[-1])
-        top[rows, s] = 1.0
-        delta = (batch.target[rows, s] - rates[-1][rows, s])[:, np.newaxis]
+        graph, teacher = work.graph, self.teacher(work.graph)
+        if work.stepped is not None:
+            return Changes(taught_in_time(graph, work.stepped, params, batch, teacher)), state
+        rates = work.rates(params, batch.x)
+        top, delta = teacher(rates[-1], batch.target, batch.moment)
+        assert delta is not None  # of a choice
         attended = carried(graph, params, rates, top)
         return Changes(along_weights(graph, rates, {k: a * delta for k, a in attended.items()})), state
 
@@ -92,7 +107,7 @@ class BrainProp(Method):
 
     def policy(self, q: Array) -> Array:
         """pi, the probability of each choice, `(batch, n_L)`."""
-        found = softmax(q / np.asarray(self.temperature, q.dtype)) * np.asarray(self.epsilon, q.dtype)
+        found = drawn(q, self.temperature).astype(q.dtype) * np.asarray(self.epsilon, q.dtype)
         found[np.arange(len(q)), q.argmax(axis=1)] += 1.0 - self.epsilon
         return found
 
@@ -117,10 +132,32 @@ class BrainProp(Method):
         return footprint.forward(graph) + footprint.weights(graph, graph.back) + footprint.learning(graph)
 
 
-def choice(q: Array, epsilon: float, temperature: float, moment: Moment) -> Array:
-    """The largest of `q (batch, n_L)`, or with probability `epsilon` a draw from softmax(q / temperature)."""
+@dataclass(frozen=True)
+class Choosing:
+    """The `Teacher` of attention: onehot(s) comes down, and delta = R - q_s goes to all cells at once."""
+
+    epsilon: float
+    temperature: float | None
+
+    def __call__(self, output: Array, target: Array, moment: Moment) -> Sent:
+        """See `Teacher`."""
+        rows, s = np.arange(len(output)), choice(output, self.epsilon, self.temperature, moment)
+        top = np.zeros_like(output)
+        top[rows, s] = 1.0
+        return Sent(top, (target[rows, s] - output[rows, s])[:, np.newaxis])
+
+
+def drawn(q: Array, temperature: float | None) -> Array:
+    """How probable each draw is, `(batch, n_L)`."""
+    if temperature is None:
+        return np.full(q.shape, 1.0 / q.shape[1])
+    return softmax(np.asarray(q, np.float64) / temperature)
+
+
+def choice(q: Array, epsilon: float, temperature: float | None, moment: Moment) -> Array:
+    """The largest of `q (batch, n_L)`, or with probability `epsilon` a draw (`drawn`); `(batch,)`."""
     rng = moment.rng()
     explores, level = rng.random(len(q)) < epsilon, rng.random(len(q))
-    drawn = np.cumsum(softmax(np.asarray(q, np.float64) / temperature), axis=1)
-    picked = np.minimum((drawn < level[:, np.newaxis]).sum(axis=1), q.shape[1] - 1)
+    below = np.cumsum(drawn(q, temperature), axis=1) <= level[:, np.newaxis]
+    picked = np.minimum(below.sum(axis=1), q.shape[1] - 1)
     return np.where(explores, picked, q.argmax(axis=1))

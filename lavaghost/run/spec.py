@@ -96,9 +96,8 @@ def continued(path: Path | None, overrides: Mapping[str, Any]) -> tuple[dict[str
 def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     """The run that `values` mean, with what they leave open.
 
-    The loss is one that the method has, eta that of the number of layers; engine 'lava' has defaults of its own,
-    since it learns one sample at a time (`one_by_one`); in integers a learning rate `eta` becomes the nearest power
-    of two.
+    The loss is one that the method has, eta that of the number of layers; engine 'lava' has defaults of its own, since
+    it learns one sample at a time (`one_by_one`); in integers a learning rate `eta` becomes the nearest power of two.
     """
     values = dict(values)
     if faults := _misplaced(values):
