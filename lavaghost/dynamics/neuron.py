@@ -39,6 +39,15 @@ def nudge(output: Array, target: Array, loss: Loss, arith: Arithmetic) -> Array:
     return arith.subtract(target, predicted)
 
 
+def loss_of(output: Array, target: Array, loss: Loss) -> float:
+    """Mean over a batch of `|y - r_L|^2 / 2`, or of `-sum y log softmax(r_L)` for cross-entropy; double precision."""
+    out, y = output.astype(np.float64), target.astype(np.float64)
+    if loss == "squared_error":
+        return float(0.5 * np.square(y - out).sum() / len(out))
+    z = out - out.max(axis=1, keepdims=True)
+    return float((y * (np.log(np.exp(z).sum(axis=1, keepdims=True)) - z)).sum() / len(out))
+
+
 def residual(feedback: Array, inhibition: Array) -> float:
     """What the ghosts leave of the feedback: `||B r - i|| / ||B r||` over a batch; 0 is exact cancelling."""
     whole = float(np.linalg.norm(feedback))

@@ -129,6 +129,16 @@ class Method(Spec):
     name: ClassVar[str] = ""
 
     @property
+    def core(self) -> "Method":
+        """What assigns credit: the method itself, or the one that it modulates."""
+        return self
+
+    @property
+    def called(self) -> str:
+        """What messages call it: its name, and that of its core if it is another one."""
+        return repr(self.name) if self.core is self else f"{self.name!r} of {self.core.name!r}"
+
+    @property
     def needs(self) -> Needs:
         """What it asks of a run."""
         return Needs()
