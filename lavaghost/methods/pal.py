@@ -6,8 +6,8 @@
 
 Its fixed point is B_k = sigma^2 / (4 alpha) E[rho'_k W_{k+1}^T rho'_{k+1}]: sigma and alpha set the scale of each
 error, layer by layer. Here dB_k = eta_feedback (mean xi_k h_{k+1}^T / alpha - B_k) once per presentation, by
-`Changes.add`, so that momentum and weight decay of the optimiser leave that point where it is. What a filter that starts with the
-presentation has not yet passed on (`passed_share`) is divided out.
+`Changes.add`, so that momentum and weight decay of the optimiser leave that point where it is. What a filter that
+starts with the presentation has not yet passed on (`passed_share`) is divided out.
 
 circuit   errors   errors come down beside the membranes, e_k = rho'(u_k) (B_k e_{k+1}), as in the authors' layered code
           ghosts   feedback reaches the membranes, duplicate ghosts cancel it, and the noise has a phase without target
@@ -15,7 +15,8 @@ circuit   errors   errors come down beside the membranes, e_k = rho'(u_k) (B_k e
 Engine `stepped` shows a sample for T steps, as published; the jump of a new sample passes the high-pass and is larger
 than sigma, so filters start when it has passed, and nothing is learned in the first 2 L steps. Engine `equilibrium`
 takes the end points: the difference of a phase with noise N(0, sigma^2 / 2) and one without, of which a high-pass would
-pass half. What the noise leaves of the ghosts' cancelling, lam B_k xi_{k+1}, meets another layer's noise, and is left out.
+pass half. What the noise leaves of the ghosts' cancelling, lam B_k xi_{k+1}, meets another layer's noise, and is left
+out.
 
 Noise is a function of seed, presentation and layer, and filters start anew with each, so W and B are all that is saved.
 B is dressed with slopes, and W is not: an angle to W^T stays where the angle to the fixed point has gone.
