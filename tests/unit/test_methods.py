@@ -160,10 +160,11 @@ def test_a_method_changes_neither_parameters_nor_samples(method):
     one = method_of(method)
     network = Network.model_validate({"layers": (6, 9, 8, 4), "loss": one.needs.losses[0]})
     x, target = (a.astype(np.float32) for a in samples(network, 12, 0))
-    p = Problem(network, one, parameters(one.graph(network), 0).astype(np.float32), x, target)
-    kept = [a.copy() for a in (*p.params.named().values(), p.x, p.target)]
-    assert asked(one, p.graph, p.params, p.x, p.target).factors
-    for before, after in zip(kept, (*p.params.named().values(), p.x, p.target), strict=True):
+    graph = one.graph(network)
+    params = parameters(graph, 0).astype(np.float32)
+    kept = [a.copy() for a in (*params.named().values(), x, target)]
+    assert asked(one, graph, params, x, target).factors
+    for before, after in zip(kept, (*params.named().values(), x, target), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
