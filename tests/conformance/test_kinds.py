@@ -383,7 +383,7 @@ def test_a_network_of_it_learns(kind: str, method: Method, digits):
         float((p.matrix(np.ones(p.shape)) != 0).sum() / np.prod(p.shape)) for p in method.graph(network).up
     )
     learning = Learning(
-        epochs=4,
+        epochs=16 if method is EXPLORING else 4,
         batch_size=20,
         seed=2,
         eta=(0.02 if method is EXPLORING else 0.05) / shared / getattr(method, "scale", 1.0),
