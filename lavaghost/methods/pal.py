@@ -9,16 +9,16 @@ error, layer by layer. Here dB_k = eta_feedback (mean xi_k h_{k+1}^T / alpha - B
 `Changes.add`, so that momentum and weight decay of the optimiser leave that point where it is. What a filter that
 starts with the presentation has not yet passed on (`passed_share`) is divided out.
 
-circuit   errors   errors come down beside the membranes, e_k = rho'(u_k) (B_k e_{k+1}), as in the authors' layered code
-          ghosts   feedback reaches the membranes, duplicate ghosts cancel it, and the noise has a phase without target
+circuit   errors   errors come down beside the membranes, e_k = rho'(u_k) (B_k e_{k+1}), as in the authors' layers
+          ghosts   feedback reaches the membranes, duplicate ghosts cancel it, and noise has a phase without target
 
 Engine `stepped` shows a sample for T steps, as published; the jump of a new sample passes the high-pass and is larger
 than sigma, so filters start when it has passed, and nothing is learned in the first 2 L steps. Engine `equilibrium`
-takes the end points: the difference of a phase with noise N(0, sigma^2 / 2) and one without, of which a high-pass would
-pass half. What the noise leaves of the ghosts' cancelling, lam B_k xi_{k+1}, meets another layer's noise, and is left
-out.
+takes the end points: the difference of a phase with noise N(0, sigma^2 / 2) and one without, of which a high-pass
+would pass half. What the noise leaves of the ghosts' cancelling, lam B_k xi_{k+1}, is left out: it meets the noise of
+another layer.
 
-Noise is a function of seed, presentation and layer, and filters start anew with each, so W and B are all that is saved.
+Noise is a function of seed, presentation and layer, and filters start anew with each: W and B are all that is saved.
 B is dressed with slopes, and W is not: an angle to W^T stays where the angle to the fixed point has gone.
 """
 
@@ -66,7 +66,8 @@ class Pal(Method):
     feedback      learned, by noise; there is no other
     sigma, alpha  of the noise, of the decay of B
     eta_feedback  share of the way to what it measures that B goes in a presentation
-    tau_xi_steps  tau, of the noise and of the high-pass; of engine stepped
+    tau_xi_steps  tau, of the noise and of the high-pass; of engine stepped. Published 10; a presentation holds more
+                  that is independent of a shorter one
     t_steps       of a presentation in engine stepped; 20, or 2 L + 14 where that is more, unless given
     beta          strength of the nudge
     lam           feedback gain of circuit ghosts
@@ -79,8 +80,8 @@ class Pal(Method):
     feedback: Feedback = "learned"
     sigma: Positive = 0.05
     alpha: Positive = 2e-4
-    eta_feedback: Annotated[float, Field(gt=0, le=1)] = 0.01
-    tau_xi_steps: Annotated[float, Field(gt=1, le=1e6)] = 10.0
+    eta_feedback: Annotated[float, Field(gt=0, le=1)] = 0.02
+    tau_xi_steps: Annotated[float, Field(gt=1, le=1e6)] = 5.0
     t_steps: Count | None = None
     beta: Positive = 0.1
     lam: Positive = 0.03

@@ -30,8 +30,10 @@ from lavaghost.methods.ghost import method as ghost_method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps, pending
 from lavaghost.methods.learning import Learning
+from lavaghost.methods.least_action import LeastAction
 from lavaghost.methods.modulated import Modulated
 from lavaghost.methods.optimiser import Momentum, learned_tensors
+from lavaghost.methods.pal import Pal
 from lavaghost.model.model import Model
 from lavaghost.net.kinds import dense
 from lavaghost.net.network import Network
@@ -54,6 +56,9 @@ METHODS_TRIED: dict[str, Method] = {
     "ghost-waiting": Ghost(mechanism="learned", plasticity=GhostSteps(pretrain_batches=3, gate=1e-6)),
     "ghost-online": Ghost(mechanism="online", feedback="random", lam=0.01),
     "ghost-random": Ghost(feedback="random"),
+    "least-action-random": LeastAction(feedback="random"),
+    "least-action-learned": LeastAction(feedback="learned", plasticity="continuous"),
+    "pal-ghosts": Pal(circuit="ghosts"),
     "modulated-dropout": Modulated(dropout=0.3),
     "modulated-follows": Modulated(method="backprop", dropout=0.5, dropout_follows=1),
     "modulated-rate": Modulated(rate_end=0.1),
