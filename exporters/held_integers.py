@@ -60,7 +60,8 @@ def integer_carries(
     activation  how it has the bounds and the rounding of the neurons
     """
     graph, (gap, settles) = trained.graph, engine_gap(trained, net, calibration)
-    ghosts, feedback = (NONE, "faithful"), (unfelt(graph), "faithful")
+    ghosts = (NONE, "faithful")
+    feedback = (unfelt(graph), "faithful")
     if graph.has_feedback:
         left = (
             "left out; they cancel the feedback to the bit" if graph.has_ghosts else "left out; it has no gain"

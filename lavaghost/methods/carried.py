@@ -27,7 +27,7 @@ from lavaghost.methods.ghost.rules import Rule
 from lavaghost.net.graph import Graph, fed_back, layers, upwards
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
-from lavaghost.numbers.arithmetic import Array, Float
+from lavaghost.numbers.arithmetic import Array, Float, gemm
 
 IN_TIME: tuple[Engine, ...] = ("equilibrium", "stepped", "lava")
 """Engines of a method that has a `Teacher`."""
@@ -107,7 +107,10 @@ def carried(
     errors = {graph.depth: top}
     for k in range(graph.depth - 1, lowest - 1, -1):
         above = errors[k + 1]
-        below = down(graph, params, k, above) if back is None else above @ back[k - 1].T
+        if back is None:
+            below = down(graph, params, k, above)
+        else:
+            below = gemm(above, back[k - 1], np.empty((len(above), graph.layers[k]), above.dtype), trans_b=True)
         below *= slope(graph, rates[k])
         errors[k] = below
     return errors

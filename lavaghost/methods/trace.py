@@ -10,7 +10,7 @@ import numpy as np
 
 from lavaghost.methods.base import OwnState
 from lavaghost.net.graph import Graph
-from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.arithmetic import Array, gemm
 
 LARGEST = 2.0
 """Of a trace, in either direction."""
@@ -41,7 +41,8 @@ def begun(graph: Graph, dtype: np.dtype, largest: float, rng: np.random.Generato
 def grown(state: OwnState, k: int, rates: list[Array], step: float) -> tuple[Array, Array]:
     """H_k after a batch of rates r_0..r_L `(batch, n_k)`, and what that adds to W_k."""
     before, share = state[f"trace_{k}"], state[f"trace_share_{k}"]
-    met = rates[k].astype(before.dtype).T @ rates[k - 1].astype(before.dtype)
+    post, pre = (rates[j].astype(before.dtype) for j in (k, k - 1))
+    met = gemm(post, pre, np.empty((post.shape[1], pre.shape[1]), before.dtype), trans_a=True)
     after = np.clip(before + met * np.asarray(step / len(rates[k]), before.dtype), -LARGEST, LARGEST)
     return after, (after - before) * share[:, np.newaxis]
 

@@ -17,6 +17,7 @@ from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Factors, Method
+from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.by_name import METHODS, method_of
 from lavaghost.methods.carried import multiplied
 from lavaghost.methods.ghost.method import Ghost
@@ -39,6 +40,8 @@ SIZES = [(7, 5), (5, 7), (6, 6), (1, 4), (4, 1), (16, 9)]
 LAYERS = [(12, 10, 8, 6), (9, 9, 9, 9), (16, 8, 4, 2)]
 """Networks, of which the first that a kind can connect is tried."""
 BATCH = 16
+EXPLORING = BrainProp(epsilon=1.0, temperature=1000.0)
+"""Every class is chosen as often, so that few epochs show all of them."""
 
 
 def between(name: str, n_pre: int, n_post: int) -> Products:
@@ -361,19 +364,30 @@ def test_a_step_is_taken_in_its_weights(kind: str):
 @every
 @pytest.mark.parametrize(
     "method",
-    [method_of(name) for name in METHODS.names()]
+    [EXPLORING if name == "brainprop" else method_of(name) for name in METHODS.names()]
     + [Ghost(feedback="random"), Ghost(mechanism="online", lam=0.01), Ghost(mechanism="learned")],
     ids=lambda m: "-".join([m.name, *([m.mechanism, m.feedback] if isinstance(m, Ghost) else [])]),
 )
 def test_a_network_of_it_learns(kind: str, method: Method, digits):
     """Four epochs lower the error; ghosts with tied feedback and backprop agree in every layer, all the time."""
     sizes = next(sizes for sizes in [(64, 32, 16), (64, 64, 64)] if connects(kind, sizes))
-    network = Network(layers=(*sizes, 10), kinds=(kind, kind, "dense"))
-    # a weight that is used in n places has a gradient of n terms
+    network = Network.model_validate(
+        {"layers": (*sizes, 10), "kinds": (kind, kind, "dense"), "loss": method.needs.losses[0]}
+    )
+    if faults := method.faults(method.graph(network)):
+        assert kind != "dense"
+        assert all(f"'{method.name}'" in fault and "is not dense" in fault for fault in faults)
+        return
+    # a weight that is used in n places has a gradient of n terms; feedback of a scale carries errors of that scale
     shared = max(
         float((p.matrix(np.ones(p.shape)) != 0).sum() / np.prod(p.shape)) for p in method.graph(network).up
     )
-    learning = Learning(epochs=4, batch_size=20, seed=2, eta=0.05 / shared)
+    learning = Learning(
+        epochs=16 if method is EXPLORING else 4,
+        batch_size=20,
+        seed=2,
+        eta=(0.02 if method is EXPLORING else 0.05) / shared / getattr(method, "scale", 1.0),
+    )
     learner = FloatLearner(network, method, learning, digits)
     history = run(learner).history
     assert history[-1]["norms"] != history[0]["norms"]

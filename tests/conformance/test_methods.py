@@ -15,19 +15,30 @@ import pytest
 from lavaghost.base.errors import SpecError
 from lavaghost.base.names import Engine
 from lavaghost.datasets import Dataset
+from lavaghost.engines import Trial, equilibrium
 from lavaghost.engines.threads import suited_threads
+from lavaghost.exporters import base, find
+from lavaghost.hardware.catalogue import load_chip
+from lavaghost.hardware.findings import Plan
+from lavaghost.hardware.report import make
+from lavaghost.methods import carried, footprint, trace
+from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.base import PROBE_EPOCH, Batch, Method, Moment, OwnState
 from lavaghost.methods.by_name import METHODS, check_together, method_of
 from lavaghost.methods.carried import multiplied
+from lavaghost.methods.ghost import method as ghost_method
 from lavaghost.methods.ghost.method import Ghost
-from lavaghost.methods.ghost.plasticity import GhostSteps
+from lavaghost.methods.ghost.plasticity import GhostSteps, pending
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.least_action import LeastAction
 from lavaghost.methods.modulated import Modulated
 from lavaghost.methods.optimiser import Momentum, learned_tensors
 from lavaghost.methods.pal import Pal
+from lavaghost.model.model import Model
+from lavaghost.net.kinds import dense
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters, shapes
+from lavaghost.numbers import arithmetic
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.training.diagnostics import backprop_gradient, cosine, diagnose
 from lavaghost.training.float_learner import FloatLearner, probe_of
@@ -272,6 +283,114 @@ def test_what_a_run_cannot_give_it_is_refused_together_in_one_line(method: Metho
     wanted = f"needs {method.needs.feedback} feedback, and its graph has none"
     assert (wanted in message) == (method.needs.feedback != "none")
     check_together(method, graph, learning_for(method))
+
+
+@every
+def test_its_footprint_is_of_paths_that_its_graph_has(method: Method):
+    graph = method.graph(network_for(method))
+    found = method.footprint(graph)
+    paths = {p.path for p in graph.projections}
+    assert found.states
+    assert all(found.states)
+    assert found.reads
+    assert {path for phase in found.phases for path in phase.paths} <= paths
+    assert all(phase.steps > 0 and phase.name for phase in found.phases)
+    assert found.steps == sum(phase.steps for phase in found.phases)
+    assert "feedforward" in {path for phase in found.phases for path in phase.paths}
+    if not method.needs.ghosts:
+        assert "ghost" not in repr(found)
+        assert "inhibition" not in repr(found)
+
+
+counted = pytest.mark.parametrize(
+    "method",
+    [m for m in METHODS_TRIED.values() if type(m).name in METHODS.names()],
+    ids=[name for name, m in METHODS_TRIED.items() if type(m).name in METHODS.names()],
+)
+
+
+@counted
+def test_its_operations_are_what_is_multiplied(method: Method, few, monkeypatch):
+    """Multiply-accumulates of weights in one update and its step, by all that multiplies matrices, per sample."""
+    case, counts = Case(method, few), []
+
+    def counting(a: Array, b: Array, out: Array, **how: Any) -> Array:
+        inner = a.shape[0] if how.get("trans_a") else a.shape[1]
+        counts.append(out.shape[0] * out.shape[1] * inner)
+        return arithmetic.gemm(a, b, out, **how)
+
+    def of_ghosts(settings: GhostSteps, trial: Trial) -> Any:
+        # G_k and I_k, each multiplied out by itself
+        counts.extend(2 * g.size * r.shape[1] for g, r in zip(trial.ghost_rate, trial.free, strict=False))
+        return pending(settings, trial)
+
+    monkeypatch.setattr(ghost_method, "pending", of_ghosts)
+    for room in (dense, equilibrium, carried, trace):
+        monkeypatch.setattr(room, "gemm", counting)
+    optimiser = Momentum(case.graph, case.params, 0.9, 1e-4)
+    changes, _ = case.update()
+    optimiser.apply(case.params, changes, 0.01)
+    learning = learning_for(method, batch_size=BATCH)
+    assert learning.engine == "equilibrium"
+    waited = 0 if changes.factors else footprint.learning(case.graph)
+    assert sum(counts) == (method.operations(case.graph, learning) - waited) * BATCH
+
+
+@counted
+@pytest.mark.parametrize("exporter", ["onnx", "onnx-settle", "yaml"])
+def test_it_is_exported_as_the_network_of_backprop_is(method: Method, exporter, few, tmp_path):
+    network = network_for(method)
+
+    def exported(of: Method, folder: Any) -> tuple[Any, Array]:
+        graph = of.graph(network)
+        model = Model(
+            network,
+            of,
+            Learning(),
+            initial_parameters(graph, 3),
+            few.scale,
+            tuple(range(10)),
+            "digits",
+            state=of.init(graph, initial_parameters(graph, 3), np.random.default_rng(3)),
+        )
+        folder.mkdir()
+        report = base.export(model, exporter, folder / f"m{find(exporter).suffix}", calibration=few)
+        raw = few.x_test[:20] / np.float32(few.scale)
+        return report, find(exporter).expected(model, report.settings, raw).logits
+
+    report, logits = exported(method, tmp_path / "mine")
+    plain, wanted = exported(Backprop(), tmp_path / "backprop")
+    status = {entry.element: entry.status for entry in report.carries}
+    if not method.needs.ghosts:
+        assert status == {entry.element: entry.status for entry in plain.carries}
+        np.testing.assert_array_equal(logits, wanted)
+    elif exporter != "onnx-settle":
+        np.testing.assert_array_equal(logits, wanted)
+    if exporter == "yaml":
+        assert Model.load(tmp_path / "mine" / "m").method == method
+
+
+@counted
+@pytest.mark.parametrize("phase", ["inference", "learning"])
+def test_it_is_mapped_in_either_phase(method: Method, phase):
+    graph = method.graph(network_for(method))
+    found = make(graph, load_chip("loihi1"), phase, Plan()).as_json()
+    assert found["phase"] == phase
+    assert found["headline"]
+    if not method.needs.ghosts:
+        assert found["overhead_learning"]["ghosts"] == 0
+
+
+@every
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_an_engine_that_it_does_not_need_is_refused_by_name(method: Method, engine):
+    graph, learning = method.graph(network_for(method)), learning_for(method, engine=engine, batch_size=1)
+    if engine in method.needs.engines:
+        check_together(method, graph, learning)
+        return
+    with pytest.raises(SpecError, match=f"method '{method.name}' .*engine '{engine}'.*use ") as caught:
+        check_together(method, graph, learning)
+    assert "\n" not in str(caught.value)
 
 
 # ---- through the loop

@@ -172,7 +172,7 @@ def test_diagnose_tells_a_useless_hidden_layer():
     assert frozen["cosines"] == pytest.approx([0, 0, 1])
     assert backprop["cosines"] == pytest.approx([1, 1, 1])
     # a network without ghosts has no figures of ghosts
-    assert list(frozen) == list(backprop) == ["cosines", "norms"]
+    assert list(frozen) == list(backprop) == ["cosines", "backprop_cosines", "step_norms", "norms"]
 
 
 def test_diagnose_shows_a_loop_gain_that_is_too_high():

@@ -10,7 +10,8 @@ from lavaghost.datasets import Dataset
 from lavaghost.dynamics import wire
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines.stepped import Stepped
-from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.alignment import DirectFeedbackAlignment, FeedbackAlignment
+from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.rules import RULES
@@ -330,8 +331,12 @@ def test_ghosts_learn_to_cancel_before_the_network_learns(digits):
 
 
 @pytest.mark.parametrize("layers", [(6, 5, 3), (6, 5, 4, 3)])
-def test_a_network_without_ghosts_runs_in_its_integers(layers):
-    net = Backprop().graph(Network(layers=layers))
+@pytest.mark.parametrize(
+    "method", [Backprop(), Frozen(), FeedbackAlignment(), DirectFeedbackAlignment()], ids=lambda m: m.name
+)
+def test_a_network_without_ghosts_runs_in_its_integers(method, layers):
+    """Feedback that carries errors alone is kept, and nothing of it is felt."""
+    net = method.graph(Network(layers=layers))
     formats = default_formats(net)
     start = initial_integers(net, 2, formats, DEFAULT)
     rng = np.random.default_rng(0)

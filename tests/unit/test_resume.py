@@ -12,6 +12,8 @@ import pytest
 
 from lavaghost.base.errors import ModelFileError
 from lavaghost.datasets import Dataset
+from lavaghost.methods.alignment import KolenPollack
+from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
@@ -37,6 +39,16 @@ RUNS = {
         hidden=(12,),
         method=Ghost(schedule=fast()),
         learning=Learning(engine="stepped", epochs=4, batch_size=48, eta=0.05),
+    ),
+    # what is chosen by chance, and feedback that learns
+    "brainprop": RunSpec(
+        hidden=(24, 16),
+        network=Physics(loss="squared_error"),
+        method=BrainProp(epsilon=0.3),
+        learning=Learning(epochs=5, batch_size=48, eta=0.02),
+    ),
+    "kolen-pollack": RunSpec(
+        hidden=(24, 16), method=KolenPollack(), learning=Learning(epochs=5, batch_size=48, eta=0.05)
     ),
     "integers": RunSpec(
         hidden=(12,),
@@ -122,14 +134,14 @@ def same_bits(a: Path, b: Path, name: str, data: Dataset) -> None:
         assert array.tobytes() == right.tensors[key].tobytes(), key
 
 
-@pytest.mark.parametrize("name", ["duplicate", "learned"])
+@pytest.mark.parametrize("name", ["duplicate", "learned", "brainprop", "kolen-pollack"])
 def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path, digits, name):
     spec = RUNS[name]
     plain = trained(spec, digits, tmp_path / "plain")
     out = tmp_path / "killed"
     # before the first checkpoint: of the learned ghosts, in the midst of pre-training
-    assert not attempt(name, out, report=1 if name == "duplicate" else 20)
-    assert (out / FILE_NAME).exists() == (name == "duplicate")
+    assert not attempt(name, out, report=20 if name == "learned" else 1)
+    assert (out / FILE_NAME).exists() == (name != "learned")
     # in the midst of the first epoch, then of a later one
     assert not attempt(name, out, report=60)
     assert not attempt(name, out, report=45)

@@ -42,7 +42,7 @@ BAD = [
     (Network, {"saturation": 0}, "saturation", ["greater than 0", "0"]),
     (Network, {"activation": "tanh"}, "activation", ["'relu' or 'hard_sigmoid'", "'tanh'"]),
     (Ghost, {"mechanism": "Duplicate"}, "mechanism", ["'duplicate', 'learned' or 'online'", "'Duplicate'"]),
-    (Ghost, {"feedback": "none"}, "feedback", ["'tied' or 'random'", "'none'"]),
+    (Ghost, {"feedback": "none"}, "feedback", ["'tied', 'random' or 'learned'", "'none'"]),
     (Network, {"loss": "mse"}, "loss", ["'cross_entropy' or 'squared_error'", "'mse'"]),
     (Ghost, {"schedule": {"tau_steps": 0.5}}, "schedule.tau_steps", ["equal to 1", "0.5"]),
     (Ghost, {"schedule": {"tau_ghost_steps": math.inf}}, "schedule.tau_ghost_steps", ["finite", "inf"]),

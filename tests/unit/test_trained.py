@@ -15,6 +15,7 @@ from lavaghost.base import files
 from lavaghost.base.errors import ModelFileError, OutputError, SpecError
 from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.methods.backprop import Backprop
+from lavaghost.methods.by_name import METHODS
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning
 from lavaghost.model.manifest import Manifest, manifest_schema
@@ -290,7 +291,7 @@ BAD_VALUES = [
     (_set("method.mechanism", "magic"), "method.mechanism"),
     (_set("method.mechanism", "online"), "projections"),
     (_set("method.rule", "guess"), "method.rule"),
-    (_set("method.name", "magic"), "no method 'magic'; there are backprop, frozen, ghost"),
+    (_set("method.name", "magic"), f"no method 'magic'; there are {', '.join(METHODS.names())}"),
     (_set("method", 3), "method"),
     (_set("learning.rule", "temporal"), "learning.rule: unknown key"),
     (_set("learning.arithmetic", "decimal"), "learning.arithmetic is 'decimal'; use float or loihi"),

@@ -201,7 +201,7 @@ class Ghost(Method):
         free, changed, sweep = up, footprint.learning(graph), back + pushes * above
         later = sweep
         if learns:
-            free += (graph.free_sweeps - 1) * above + graph.free_sweeps * (beside + back + inhibited)
+            free += graph.free_sweeps * above + (graph.free_sweeps + 1) * (beside + back + inhibited)
             changed += beside + inhibited
             sweep, later = sweep + beside, sweep + beside + inhibited
         return free + sweep + (sweeps - 1) * later + changed

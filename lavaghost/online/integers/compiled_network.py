@@ -102,7 +102,9 @@ class CompiledNetwork:
         graph = self.graph
         weights = [_mantissas(w.values) for w in wiring.weights]
         ws = tuple(weights[1:])
-        back = ws if graph.tied else tuple(_mantissas(b.values.T) for b in wiring.feedback)
+        back = tuple(_mantissas(b.values.T) for b in wiring.feedback)
+        if graph.has_feedback and graph.tied:
+            back = ws
         b = tuple(np.array(a, np.int32) for a in wiring.biases)
         g, c, inhibit = (), (), ()
         if graph.ghosts_learn:
@@ -132,16 +134,20 @@ class CompiledNetwork:
         graph, held = self.graph, self.mantissas
         if not graph.all_dense:
             return self._given.arrays
-        own = any(p.own for p in graph.along("feedback"))
-        learned = graph.ghosts_learn
+        felt, learned = graph.has_feedback, graph.ghosts_learn
+        own = () if graph.tied else tuple(b.T for b in held.back)
         return Parameters(
             weights=(held.w[0].T, *held.w[1:]),
             biases=self.states.b,
-            feedback=tuple(b.T for b in held.back) if own else (),
+            feedback=own if felt else self._given_back(),
             ghost_weights=held.g if learned else (),
             ghost_biases=self.states.c if learned else (),
             ghost_inhibition=tuple(i.T for i in held.inhibit) if learned else (),
         ).named()
+
+    def _given_back(self) -> tuple[Array, ...]:
+        """Feedback that no membrane feels, which is carried along."""
+        return tuple(self._given.arrays[p.tensor] for p in self.graph.back if p.own and p.tensor is not None)
 
     @property
     def integers(self) -> Integers:

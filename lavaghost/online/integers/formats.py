@@ -40,7 +40,7 @@ def default_formats(
         reach = 3.5 * np.sqrt(2.0 / graph.up[k - 1].fan_in) * (2**output_range if k == graph.depth else 1)
         weights.append(min(int(np.floor(widths.weight_range - np.log2(reach) + 0.01)), widths.state_fraction))
     hidden = tuple(weights[1:])
-    learned, own = graph.ghosts_learn, any(p.own for p in graph.along("feedback"))
+    learned, own = graph.ghosts_learn, any(p.own for p in graph.back)
     return Formats(
         messages,
         tuple(weights),
