@@ -33,7 +33,7 @@ class YamlExporter:
         paths = (manifest, manifest.with_name(WEIGHTS_NAME))
         graph = trained.graph
         ghosts = "as populations and projections, with all their weights" if graph.has_ghosts else NONE
-        feedback = "as projections, with its weights if they are its own" if graph.has_feedback else NONE
+        feedback = "as projections, with its weights if they are its own" if graph.back else NONE
         return ExportReport(
             exporter=self.name,
             paths=paths,

@@ -145,14 +145,16 @@ def forward_nodes(trained: Model) -> tuple[Node, ...]:
 
 
 def all_nodes(trained: Model) -> tuple[Node, ...]:
-    """`forward_nodes`, then all that the method puts beside them; a population at the first projection onto it."""
+    """`forward_nodes`, then all that a method puts beside them and that membranes feel; a population at the first
+    projection onto it. Errors that come down beside the membranes are no part of what is run.
+    """
     return (*forward_nodes(trained), *_beside(trained))
 
 
 def _beside(trained: Model) -> Iterator[Node]:
     graph = trained.graph
     seen = {"input", *(p.target for p in graph.along("feedforward"))}
-    for projection in (p for p in graph.projections if p.path != "feedforward"):
+    for projection in (p for p in graph.projections if p.path not in ("feedforward", "error")):
         yield link_of(trained, projection)
         for name in (projection.target, projection.source):
             if name not in seen:

@@ -13,13 +13,13 @@ from typing import Any
 import click
 
 from lavaghost.base.errors import LavaGhostError
-from lavaghost.cli import adapt, exports, hardware, imports, quantize, train
+from lavaghost.cli import adapt, compare, exports, hardware, imports, quantize, train
 from lavaghost.cli.commands import cli
 from lavaghost.cli.console import fail, warnings_shown, write
 
 __all__ = ["main"]
 
-for group in (train, adapt, imports, exports, hardware, quantize):
+for group in (train, compare, adapt, imports, exports, hardware, quantize):
     for command in group.COMMANDS:
         cli.add_command(command)
 

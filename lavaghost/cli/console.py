@@ -123,7 +123,7 @@ class Bar:
     def __init__(self, progress: "Progress", task: Any) -> None:
         self._progress, self._task = progress, task
 
-    def update(self, done: int, total: int | None = None, note: str | None = None) -> None:
+    def update(self, done: float, total: float | None = None, note: str | None = None) -> None:
         """Show `done` of `total`, and a short note such as the present accuracy."""
         changes: dict[str, Any] = {"completed": done}
         if total is not None:

@@ -12,8 +12,10 @@ from lavaghost.cli.console import bar, emit, milli, percent, say, show, table, w
 
 if TYPE_CHECKING:
     from lavaghost.hardware.activity import Activity
+    from lavaghost.hardware.findings import Plan
     from lavaghost.hardware.report import Report
-    from lavaghost.net.graph import Graph
+    from lavaghost.methods.base import Method
+    from lavaghost.model.manifest import Manifest
 
 SAMPLES = 200
 """Training samples on which activity is measured, unless --limit says otherwise."""
@@ -49,6 +51,10 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
     is_flag=True,
     help="Apply the remedies: split layers, use all cores, other bits, spike counts.",
 )
+@click.option(
+    "--methods",
+    help="Phase learning: all methods side by side on the network of MODEL, or those named, such as ghost,fa.",
+)
 @click.option("--plot", type=PATH, help="Draw the placement into this .png or .svg file.")
 @click.option("--keep", is_flag=True, help="Keep the placement in the saved network; its bundle carries it.")
 @json_option
@@ -65,6 +71,7 @@ def map_command(
     no_split: bool,
     messages: names.Code | None,
     apply: bool,
+    methods: str | None,
     plot: Path | None,
     keep: bool,
     as_json: bool,
@@ -80,14 +87,31 @@ def map_command(
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise SpecError(f"{plot}: a picture is .png or .svg; name it {plot.stem or 'placement'}.png")
+    if methods is not None:
+        if phase != "learning" or plot is not None or keep:
+            raise SpecError(
+                "--methods compares what learning takes: add --phase learning, without --plot and --keep"
+            )
+        return _methods(
+            model,
+            chip,
+            methods,
+            dataset,
+            limit or SAMPLES,
+            Plan(weight_bits, cores, not no_split),
+            apply,
+            as_json,
+        )
     if phase == "learning" and messages == "counts":
         raise SpecError("--messages counts goes with --phase inference; learning sends numbers, leave it out")
     hardware = load_chip(chip)
-    graph, activity = _graph(model), None
+    manifest = _manifest(model)
+    graph, activity = manifest.method.graph(manifest.network), None
+    footprint = manifest.method.footprint(graph)
     if dataset is not None:
         activity = _measured(model, dataset, phase, limit or SAMPLES)
     plan = Plan(weight_bits=weight_bits, cores=cores, split=not no_split, messages=messages)
-    report = make(graph, hardware, phase, plan, activity=activity, apply=apply)
+    report = make(graph, hardware, phase, plan, activity=activity, apply=apply, footprint=footprint)
     values = report.as_json()
     if plot is not None and report.mapping.cores:
         from lavaghost.hardware.draw import draw
@@ -102,14 +126,102 @@ def map_command(
     return 1 if report.mapping.fits is False else 0
 
 
-def _graph(model: Path) -> "Graph":
+def _manifest(model: Path) -> "Manifest":
     """What the manifest says; the weights are not read."""
-    from lavaghost.model.manifest import MAX_BYTES, from_yaml, graph_of
+    from lavaghost.model.manifest import MAX_BYTES, from_yaml
     from lavaghost.model.model import MANIFEST_NAME
     from lavaghost.model.weights import read_regular
 
     path = model / MANIFEST_NAME if model.is_dir() else model
-    return graph_of(from_yaml(read_regular(path, MAX_BYTES), str(path)))
+    return from_yaml(read_regular(path, MAX_BYTES), str(path))
+
+
+def _methods(
+    model: Path,
+    chip: str,
+    names: str,
+    dataset: str | None,
+    limit: int,
+    plan: "Plan",
+    apply: bool,
+    as_json: bool,
+) -> int:
+    """All methods on one chip; 1 if it is known that none fits."""
+    from lavaghost.hardware.catalogue import load_chip
+    from lavaghost.hardware.side_by_side import side_by_side
+
+    network, hardware, activity = _manifest(model).network, load_chip(chip), None
+    if dataset is not None:
+        activity = _measured(model, dataset, "inference", limit)
+    found = side_by_side(network, _wanted(_manifest(model), names), hardware, plan, activity, apply)
+    rows = [one.as_json() for one in found]
+    if as_json:
+        emit({"hardware": hardware.name, "layers": list(network.layers), "methods": rows}, True, "")
+    else:
+        _side_by_side(hardware.title, rows)
+    return 1 if all(row["fits"] is False for row in rows) else 0
+
+
+def _wanted(manifest: "Manifest", names: str) -> "dict[str, Method]":
+    """The methods that were named, as they learn one sample at a time: the network's own as it is.
+
+    All are shown with ghosts in their shortest trial too, and with activation relaxation as published.
+    """
+    from lavaghost.methods.by_name import METHODS, method_of
+    from lavaghost.run.spec import RunSpec, one_by_one
+
+    def on_chip(method: Any) -> "Method":
+        return one_by_one(RunSpec(hidden=manifest.network.layers[1:-1], method=method_of(method))).method
+
+    own = manifest.method
+    wanted = [n for n in METHODS.names() if n != "modulated"] if names == "all" else names.split(",")
+    found = {name: own if name == own.name else on_chip(name) for name in wanted}
+    if names == "all":
+        if found["ghost"] != (shortest := on_chip("ghost")):
+            found["ghost, shortest trial"] = shortest
+        found["relaxation, 100 steps"] = on_chip({"name": "relaxation", "steps": 100, "rate": 0.1})
+    return found
+
+
+def _side_by_side(title: str, rows: list[dict[str, Any]]) -> None:
+    shown = []
+    for row in rows:
+        phases = " + ".join(f"{p['steps']} {p['name']}" for p in row["phases"])
+        energy, time = row["energy_j"], row["latency_s"]
+        shown.append(
+            [
+                row["label"],
+                f"{row['neurons']:,}",
+                f"{row['synapses']:,} ({row['plastic_synapses']:,})",
+                str(len(row["states_per_neuron"])),
+                "signed" if row["signed_messages"] else "unsigned",
+                phases,
+                f"{row['multiplications_per_sample']:,}",
+                "unknown" if energy is None else f"{energy * 1e6:.4g} uJ",
+                "unknown" if time is None else f"{time * 1e6:.4g} us",
+                row["status"],
+            ]
+        )
+    heads = [
+        "method",
+        "neurons",
+        "synapses (plastic)",
+        "states",
+        "messages",
+        "steps",
+        "products",
+        "energy",
+        "time",
+        "",
+    ]
+    table(f"{title}, a training sample", heads, shown)
+    for row in rows:
+        say(f"  {row['label']}: a synapse reads {row['reads']}")
+    for text in dict.fromkeys(v for row in rows for v in row["violations"]):
+        say("  " + text)
+    if assumed := {row["assumption"] for row in rows} - {None}:
+        say(f"Energy and time {', '.join(sorted(assumed))}.")
+    say("Estimated from published figures; not tested on hardware.")
 
 
 def _measured(model: Path, dataset: str, phase: names.Phase, limit: int) -> "Activity":

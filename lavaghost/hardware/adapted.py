@@ -82,12 +82,18 @@ def sample_cost(
         raise SpecError(join_faults(faults))
     found = map_network(graph, hardware, "learning", plan)
     price = _price(found, activity, trials_per_sample, taught_share)
-    if found.violations and all(v.resource == "payload_bits" for v in found.violations):
-        others = [rule for rule in RULES if rule is not payload]
-        carried = map_network(graph, hardware, "learning", plan, rules=others)
+    if (carried := as_if_carried(found)) is not None:
         assumed = replace(_price(carried, activity, trials_per_sample, taught_share), assumption=CARRIED)
         return replace(price, as_if=assumed)
     return price
+
+
+def as_if_carried(found: Mapping) -> Mapping | None:
+    """Where bare spikes are all that is in the way: the placement if they carried numbers."""
+    if not found.violations or any(v.resource != "payload_bits" for v in found.violations):
+        return None
+    others = [rule for rule in RULES if rule is not payload]
+    return map_network(found.demand.graph, found.hardware, found.demand.phase, found.plan, rules=others)
 
 
 def _price(mapping: Mapping, activity: Activity | None, trials: float, taught: float) -> SampleCost:

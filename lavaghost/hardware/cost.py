@@ -12,7 +12,8 @@ This is the event model of SANA-FE with its simple timing (scripts/sanafe_check.
 which the configuration lacks a constant is None and named in `unknown`; nothing is filled in.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ import numpy as np
 from lavaghost.hardware.activity import Activity
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Energy, Hardware, Latency
-from lavaghost.hardware.traffic import Traffic
+from lavaghost.hardware.traffic import Traffic, during
+from lavaghost.methods.footprint import Phase
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,41 @@ def events(mapping: Mapping, activity: Activity, traffic: Traffic) -> Events:
         input_messages=float(messages[-1].sum()),
         input_hops=input_hops,
         hops=hops,
-        input_events=source.size * activity.rate_of(source.name, hardware),
+        input_events=source.size * activity.rate_of(source.name, hardware) * bool(demand.out_of(source.name)),
         weight_updates=demand.plastic_synapses,
+    )
+
+
+def cost_of_phases(
+    mapping: Mapping, activity: Activity, whole: Traffic, phases: Sequence[Phase], taught: float = 1.0
+) -> Cost:
+    """Energy and time of one training sample, phase by phase; what learns does so at the end of the last one.
+
+    In each phase only the projections of its paths carry messages, and all neurons are updated in every step.
+    """
+    found = []
+    for phase in phases:
+        part = replace(mapping, demand=mapping.demand.during(phase.paths))
+        here = replace(activity, steps=phase.steps)
+        last = phase is phases[-1]
+        updates = mapping.demand.plastic_synapses if last else 0
+        found.append(_cost(part, here, during(whole, part, here), taught if last else 0.0, updates))
+    return _added(found)
+
+
+def _added(found: Sequence[Cost]) -> Cost:
+    def total(values: Iterable[float | None]) -> float | None:
+        known = list(values)
+        return None if None in known else sum(v for v in known if v is not None)
+
+    return Cost(
+        steps=sum(c.steps for c in found),
+        static_j=total(c.static_j for c in found),
+        dynamic_j=total(c.dynamic_j for c in found),
+        io_j=total(c.io_j for c in found),
+        latency_s=total(c.latency_s for c in found),
+        parts={name: total(c.parts[name] for c in found) for name in found[0].parts},
+        unknown=tuple(dict.fromkeys(text for c in found for text in c.unknown)),
     )
 
 
@@ -108,8 +143,12 @@ def _hops(messages: np.ndarray, hops: np.ndarray) -> tuple[float, float]:
 
 def cost(mapping: Mapping, activity: Activity, traffic: Traffic, taught: float = 1.0) -> Cost:
     """Energy and time of one trial of a placed network; the mean of many, of which the share `taught` teaches."""
+    return _cost(mapping, activity, traffic, taught, mapping.demand.plastic_synapses)
+
+
+def _cost(mapping: Mapping, activity: Activity, traffic: Traffic, taught: float, plastic: int) -> Cost:
     found, hardware, steps = events(mapping, activity, traffic), mapping.hardware, activity.steps
-    updates, there = taught * found.weight_updates, hardware.latency.weight_update.value
+    updates, there = taught * plastic, hardware.latency.weight_update.value
     unknown: list[str] = []
     energy = _Constants(hardware, hardware.energy, unknown)
     placed = traffic.hops is not None

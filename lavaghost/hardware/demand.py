@@ -5,6 +5,7 @@ of its own, because no chip lets two places share one. It is made from shapes al
 is a list of a dozen shares. The partition adds relays to it, and cuts shares for them.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -146,6 +147,11 @@ class Demand:
     def relays_of(self, name: str) -> tuple[Population, ...]:
         """The relays of a population."""
         return tuple(r for r in self.relays if r.name.startswith(f"{name}:"))
+
+    def during(self, paths: Collection[str]) -> "Demand":
+        """The same while the projections of other paths are silent; relays pass on what they get."""
+        heard = tuple(s for s in self.shares if s.path in paths or s.path == "partial_sum")
+        return replace(self, shares=heard)
 
     @property
     def neurons(self) -> int:

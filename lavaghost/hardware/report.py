@@ -6,7 +6,7 @@ from typing import Any
 
 from lavaghost.base.names import Phase
 from lavaghost.hardware.activity import Activity, assumed
-from lavaghost.hardware.cost import Cost, cost
+from lavaghost.hardware.cost import Cost, cost, cost_of_phases
 from lavaghost.hardware.demand import Demand, demand_of
 from lavaghost.hardware.figures import Figure, Figures, Flag
 from lavaghost.hardware.findings import Plan
@@ -14,6 +14,7 @@ from lavaghost.hardware.mapper import map_network, remedied
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Hardware
 from lavaghost.hardware.traffic import Traffic, traffic
+from lavaghost.methods.footprint import Footprint
 from lavaghost.net.graph import Graph
 
 
@@ -109,17 +110,32 @@ def make(
     *,
     activity: Activity | None = None,
     apply: bool = False,
+    footprint: Footprint | None = None,
 ) -> Report:
     """Map `graph`; with `apply`, use the remedies that the mapper has. Without `activity` it is assumed."""
-    return priced((remedied if apply else map_network)(graph, hardware, phase, plan), activity)
+    mapping = (remedied if apply else map_network)(graph, hardware, phase, plan)
+    return priced(mapping, activity, footprint=footprint)
 
 
-def priced(mapping: Mapping, activity: Activity | None = None, taught: float = 1.0) -> Report:
-    """The price of a mapping; of a training sample, in the mean of many of which the share `taught` teaches."""
+def priced(
+    mapping: Mapping,
+    activity: Activity | None = None,
+    taught: float = 1.0,
+    footprint: Footprint | None = None,
+) -> Report:
+    """The price of a mapping; of a training sample, in the mean of many of which the share `taught` teaches.
+
+    A `footprint` says the phases of a training sample; else it is a trial of the graph's schedule, in which all
+    projections work all the time.
+    """
     graph, phase = mapping.demand.graph, mapping.demand.phase
     activity = replace(activity or assumed(mapping.demand), code=mapping.messages)
     moved = traffic(mapping, activity)
-    price = None if moved is None else cost(mapping, activity, moved, taught)
+    price = None
+    if moved is not None and footprint is not None and phase == "learning":
+        price = cost_of_phases(mapping, activity, moved, footprint.phases, taught)
+    elif moved is not None:
+        price = cost(mapping, activity, moved, taught)
     return Report(graph, phase, mapping, activity, moved, price)
 
 

@@ -55,6 +55,11 @@ def traffic(mapping: Mapping, activity: Activity) -> Traffic | None:
     return Traffic(messages, position, hops)
 
 
+def during(whole: Traffic, mapping: Mapping, activity: Activity) -> Traffic:
+    """What of the traffic is left on the same cores where `mapping` is a part of the one that was placed."""
+    return Traffic(_messages(mapping, activity), whole.position, whole.hops)
+
+
 def _messages(mapping: Mapping, activity: Activity) -> Array:
     demand, count = mapping.demand, len(mapping.cores)
     found = np.zeros((count + 1, count))

@@ -14,7 +14,9 @@ from lavaghost.methods.base import Method
 from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import engine_faults
+from lavaghost.methods.least_action import LeastAction
 from lavaghost.methods.modulated import Modulated
+from lavaghost.methods.pal import Pal
 from lavaghost.methods.relaxation import Relaxation
 from lavaghost.net.graph import Graph
 
@@ -23,6 +25,8 @@ OURS: tuple[type[Method], ...] = (
     Backprop,
     Frozen,
     Relaxation,
+    LeastAction,
+    Pal,
     BrainProp,
     FeedbackAlignment,
     DirectFeedbackAlignment,
@@ -67,6 +71,10 @@ AnyMethod = Annotated[
 """A field of a description that holds a method."""
 
 
+IN_CELLS = "in time there are ghosts, and errors that come down a layer a step"
+"""What engines that step, and Lava, have: why they lack another method."""
+
+
 def check_together(method: Method, graph: Graph, learning: Any) -> None:
     """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`.
 
@@ -76,7 +84,7 @@ def check_together(method: Method, graph: Graph, learning: Any) -> None:
     if learning.engine not in needs.engines:
         faults.append(
             f"method {method.called} has no processes or equations for engine {learning.engine!r}; use "
-            f"{' or '.join(needs.engines)}"
+            f"{' or '.join(needs.engines)} ({needs.why or IN_CELLS})"
         )
     if learning.arithmetic not in needs.arithmetics:
         faults.append(

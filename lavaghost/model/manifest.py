@@ -154,6 +154,8 @@ def _disagreements(manifest: Manifest) -> list[str]:
         faults.append(f"input.size is {manifest.input.size}, network.layers.0 is {network.layers[0]}")
     for key in ("populations", "projections") if manifest.version.startswith("2.") else ():
         stated, implied = getattr(manifest, key), getattr(graph, key)
+        if graph.carries_errors and len(stated) == len(getattr(graph.forward, key)):
+            implied = getattr(graph.forward, key)  # bundles of 2.0 did not state how errors come down
         if len(stated) != len(implied):
             faults.append(f"{key} has {len(stated)} entries, the network implies {len(implied)}")
             continue

@@ -76,7 +76,7 @@ def read_spec(
 
     Raises `SpecError` with every fault by its path; `path` itself is named if it cannot be read.
     """
-    values = _read(path) if path is not None else {}
+    values = values_in(path) if path is not None else {}
     where = str(path) if path is not None else ""
     return resolved(merged(merged(defaults or {}, values), overrides or {}), where)
 
@@ -86,11 +86,11 @@ def continued(path: Path | None, overrides: Mapping[str, Any]) -> tuple[dict[str
 
     A network that was only imported decides no method; see `training.start.decided`.
     """
-    source = overrides.get("start", _read(path).get("start") if path is not None else None)
+    source = overrides.get("start", values_in(path).get("start") if path is not None else None)
     if source is None:
         return {}, None
     start = Model.load(source)
-    learning = merged(_read(path) if path is not None else {}, overrides).get("learning", {})
+    learning = merged(values_in(path) if path is not None else {}, overrides).get("learning", {})
     integers = isinstance(learning, Mapping) and learning.get("arithmetic") == "loihi"
     return decided(start, integers), start
 
@@ -198,7 +198,8 @@ def silent(spec: S, **defaults: Any) -> S:
     return spec.model_copy(update={k: v for k, v in defaults.items() if k not in spec.model_fields_set})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def values_in(path: Path) -> dict[str, Any]:
+    """The keys of a configuration file. Raises `SpecError`, which names it, if it has none that can be read."""
     try:
         values = strict_yaml.read(read_regular(path, MAX_BYTES))
     except OSError as error:

@@ -37,6 +37,7 @@ class Result:
     figures  a row for each epoch, row 0 before training: `accuracy`, `cosines`, `residuals`, `norms`..
     seconds  wall-clock time of this process
     path     where it was saved, if it was
+    learning_seconds   of its epochs alone, without measuring and saving; None where it was resumed
 
     Example: `train(network, digits).save("out/mine")`.
     """
@@ -46,6 +47,7 @@ class Result:
     figures: tuple[Row, ...]
     seconds: float
     path: Path | None = None
+    learning_seconds: float | None = None
 
     def save(self, folder: Path | str) -> Path:
         """Write the network and its learning curves into `folder`; the path of its manifest. Raises `OutputError`."""
@@ -96,13 +98,18 @@ def run_job(
         learner = job.learner(diagnostics, watch)
         held.callback(learner.close)
         trained = run_loop(learner, out=folder, identity=job.identity(), resume=resume, report=report)
-        model = _model(job, trained)
+        found = Result(
+            spec=job.spec,
+            model=_model(job, trained),
+            figures=tuple(trained.history),
+            seconds=trained.seconds,
+            learning_seconds=trained.learning_seconds,
+        )
         if folder is None:
-            return Result(job.spec, model, tuple(trained.history), trained.seconds)
+            return found
         if arrays := learner.record():
             save_arrays(arrays, folder / "record.npz")
             layer_record(arrays, folder / "record.png")
-        found = Result(job.spec, model, tuple(trained.history), trained.seconds)
         return replace(found, path=found.save(folder))
 
 

@@ -253,15 +253,20 @@ def with_data(subject: RunSpec | Model, dataset: str) -> tuple[RunSpec | Model, 
     return subject, for_training(unsigned(data))
 
 
-def write_table(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """The rows as CSV; a list becomes numbers with blanks between them."""
+def write_table(rows: Sequence[dict[str, Any]], path: Path, columns: Sequence[str] = COLUMNS) -> Path:
+    """The `columns` of the rows as CSV; a list becomes numbers with blanks between them."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     for values in rows:
-        flat = {k: " ".join(f"{x:.6g}" for x in v) if isinstance(v, list) else v for k, v in values.items()}
-        writer.writerow(flat)
+        writer.writerow({name: _flat(values[name]) for name in columns if name in values})
     return write_atomic(path, stream.getvalue().encode())
+
+
+def _flat(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return " ".join("-" if x is None else f"{x:.6g}" for x in value)
 
 
 def smallest(rows: Sequence[dict[str, Any]], tolerance: float = 0.01) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def load_checkpoint(folder: Path, belongs_to: str | None) -> Checkpoint | None:
         raise ModelFileError(f"{path} is damaged (its sha256 differs); remove it and train without --resume")
     if belongs_to is not None and owner != belongs_to:
         raise ModelFileError(
-            f"{path} belongs to another run ({_differences(owner, belongs_to)}); resume with the same "
+            f"{path} belongs to another run ({differences(owner, belongs_to)}); resume with the same "
             "configuration and data, or choose another --out"
         )
     return Checkpoint(epoch, tensors, history, owner)
@@ -110,8 +110,8 @@ def digest(tensors: Mapping[str, np.ndarray[Any, Any]], meta: Mapping[str, str])
     return found.hexdigest()
 
 
-def _differences(saved: str, wanted: str) -> str:
-    """Where two identities differ, such as `learning.seed: 0, now 1`."""
+def differences(saved: str, wanted: str) -> str:
+    """Where two texts of `identity` differ, such as `learning.seed: 0, now 1`."""
 
     def flat(value: Any, path: str = "") -> dict[str, Any]:
         if not isinstance(value, dict):

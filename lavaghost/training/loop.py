@@ -68,12 +68,16 @@ class Learner(Protocol):
 
 
 class Trained(NamedTuple):
-    """The outcome of a run: numbers, the method's state, one row of figures per epoch (row 0 is before training)."""
+    """The outcome of a run: numbers, the method's state, one row of figures per epoch (row 0 is before training).
+
+    `learning_seconds` are those of the epochs alone, without measuring and saving; None where it was resumed.
+    """
 
     numbers: Parameters | Integers
     state: Mapping[str, Array]
     history: list[dict[str, Any]]
     seconds: float
+    learning_seconds: float | None = None
 
     @property
     def params(self) -> Parameters:
@@ -133,7 +137,10 @@ def run(
     else:
         learner.pretrain(lambda done: report(done, total, None))
         row(0, {})
+    learning = 0.0
     for epoch in range(saved.epoch if saved else 0, learner.epochs):
-        before = learner.pretraining + epoch * learner.per_epoch
-        row(epoch + 1, learner.epoch(epoch, lambda done, before=before: report(before + done, total, None)))
-    return Trained(*learner.result(), history, time.perf_counter() - began)
+        before, start = learner.pretraining + epoch * learner.per_epoch, time.perf_counter()
+        figures = learner.epoch(epoch, lambda done, before=before: report(before + done, total, None))
+        learning += time.perf_counter() - start
+        row(epoch + 1, figures)
+    return Trained(*learner.result(), history, time.perf_counter() - began, None if saved else learning)

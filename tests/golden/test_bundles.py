@@ -49,6 +49,7 @@ def stated(trained: Model) -> dict[str, Any]:
         schedule.pop("engine")  # said by its learning
         schedule["rule"] = method.local_rule.name if isinstance(method, Ghost) else None
     else:
+        assert schedule.pop("init_std") is None
         schedule["method"] = method.name
         if isinstance(method, Ghost):
             schedule |= {"rule": method.local_rule.name, "free_sweeps": method.free_sweeps}
@@ -324,7 +325,9 @@ def test_it_takes_the_same_of_a_chip(name, phase):
             22,
             936,
         )
-        expected = {**expected, "neurons": without["neurons"], "synapses": without["synapses"]}
+        # but errors come down to layers that learn by backprop
+        errors = 312 if opened(name).graph.carries_errors else 0
+        expected = {**expected, "neurons": without["neurons"], "synapses": without["synapses"] + errors}
     if phase == "inference" and opened(name).graph.r_max < np.inf:
         # spikes of units that saturate can be counted: one a step is the most
         assert expected["status"] == "does not fit"

@@ -100,7 +100,7 @@ def test_random_feedback_is_not_plastic() -> None:
 
 @pytest.mark.parametrize("method", [Backprop(), Frozen()])
 def test_a_method_without_ghosts_has_none_on_a_chip(method: Any) -> None:
-    """Nothing but the layers, whatever the phase: no ghosts, no feedback, no overhead."""
+    """Nothing but the layers, whatever the phase: no ghosts, and errors alone come down, where they do."""
     graph = method.graph(Network(layers=(16, 12, 8, 4)))
     for phase in ("inference", "learning"):
         report = make(graph, CHIP, phase, Plan())
@@ -109,8 +109,11 @@ def test_a_method_without_ghosts_has_none_on_a_chip(method: Any) -> None:
             "hidden.2",
             "output",
         }
-        assert report.mapping.demand.synapses == 16 * 12 + 12 * 8 + 8 * 4
-        assert set(report.as_json()["overhead_learning"].values()) == {0}
+        up, down = 16 * 12 + 12 * 8 + 8 * 4, 12 * 8 + 8 * 4 if graph.carries_errors else 0
+        assert report.mapping.demand.synapses == up + (down if phase == "learning" else 0)
+        extra = report.as_json()["overhead_learning"]
+        assert (extra.pop("synapses"), extra.pop("feedback_synapses")) == (pytest.approx(down / up), down)
+        assert set(extra.values()) == {0}
     x = np.random.default_rng(0).random((3, 16))
     found = measured_activity(graph, initial_parameters(graph, 0), x, np.eye(4)[[0, 1, 2]])
     assert set(found.graded) == {"input", "hidden.1", "hidden.2", "output"}
