@@ -450,12 +450,15 @@ def test_weights_are_slow_weights_and_alpha_times_the_trace_at_all_times(
     ("method", "name"), [(LEARNED, "ghost_weights.1"), (method_of("kolen-pollack"), "feedback.1")]
 )
 def test_what_follows_the_weights_follows_their_trace(method: Method, name: str):
-    case = Case(method)
+    case, case_of_pal = Case(method), Case(method_of("pal"))
     plain, _ = case.asked(method)
     found, _ = case.asked(Modulated(method=method, hebbian=0.5, hebbian_share=0.5))
     step = found.add["weights.2"]
     assert step.any()
     assert "weights.3" not in found.add  # the output has none
+    pal, _ = case_of_pal.asked(Modulated(method="pal", hebbian=0.5, hebbian_share=0.5))
+    taught, _ = case_of_pal.asked(method_of("pal"))
+    np.testing.assert_array_equal(pal.add["feedback.1"], taught.add["feedback.1"])  # noise teaches it
     own = found.add[name] - plain.add.get(name, np.float32(0))
     np.testing.assert_allclose(own, step if name.startswith("ghost") else step.T, atol=1e-6)
 
