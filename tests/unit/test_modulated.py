@@ -42,6 +42,7 @@ WRAPPED: dict[str, Method] = {
     "dfa": method_of("dfa"),
     "brainprop": method_of("brainprop"),
     "frozen": method_of("frozen"),
+    "least-action": method_of("least-action"),
 }
 PARTS: dict[str, dict[str, Any]] = {
     "dropout": {"dropout": 0.4},
@@ -117,7 +118,7 @@ def trained(method: Method, data: Dataset, **how: Any) -> tuple[Trained, FloatLe
 # ---- off
 
 
-@wrapped
+@pytest.mark.parametrize("method", [*WRAPPED.values(), method_of("pal")], ids=[*WRAPPED, "pal"])
 def test_with_nothing_on_a_run_is_that_of_the_method_to_the_bit(method: Method, few: Dataset):
     plain, one = trained(method, few)
     found, other = trained(Modulated(method=method), few)
