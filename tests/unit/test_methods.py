@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lavaghost.dynamics import Parameters
+from lavaghost.dynamics import Parameters, initial_parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
@@ -158,9 +158,12 @@ def test_factors_have_the_precision_of_the_weights_and_are_contiguous():
 @pytest.mark.parametrize("method", METHODS.names())
 def test_a_method_changes_neither_parameters_nor_samples(method):
     p = problem((6, 9, 8, 4), 12).single()
-    kept = [a.copy() for a in (*p.params.named().values(), p.x, p.target)]
-    factors_of(method_of(method), p)
-    for before, after in zip(kept, (*p.params.named().values(), p.x, p.target), strict=True):
+    found = method_of(method)
+    graph = found.graph(p.network)
+    params = initial_parameters(graph, 0)
+    kept = [a.copy() for a in (*params.named().values(), p.x, p.target)]
+    asked(found, graph, params, p.x, p.target)
+    for before, after in zip(kept, (*params.named().values(), p.x, p.target), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
