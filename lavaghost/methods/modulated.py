@@ -228,7 +228,7 @@ class Modulated(Method):
         add, traces = dict(changes.add), {name.removeprefix(OWN): array for name, array in own.items()}
         for k in trace.traced_layers(work.graph):
             own[f"{OWN}trace_{k}"], change = trace.grown(traces, k, rates, self.hebbian)
-            for name, step in trace.along(work.graph, k, change).items():
+            for name, step in trace.along(changes, k, change).items():
                 add[name] = add[name] + step if name in add else step
         return Changes(changes.factors, add, changes.follow), own
 

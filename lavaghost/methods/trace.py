@@ -8,7 +8,7 @@ times, so every engine and file has it; H and alpha are state.
 
 import numpy as np
 
-from lavaghost.methods.base import OwnState
+from lavaghost.methods.base import Changes, OwnState
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, gemm
 
@@ -47,14 +47,10 @@ def grown(state: OwnState, k: int, rates: list[Array], step: float) -> tuple[Arr
     return after, (after - before) * share[:, np.newaxis]
 
 
-def along(graph: Graph, k: int, change: Array) -> dict[str, Array]:
-    """A step of W_k by tensor, with those of what follows W_k: learned ghosts and learned feedback."""
+def along(changes: Changes, k: int, change: Array) -> dict[str, Array]:
+    """A step of W_k by tensor, with those of what follows W_k: ghosts, and feedback that has its factors."""
     found = {f"weights.{k}": change}
-    if k == 1:
-        return found
-    if graph.ghosts_learn:
-        found[f"ghost_weights.{k - 1}"] = change
-    link = graph.back[k - 2] if graph.back else None
-    if link is not None and link.own and link.plastic and link.tensor is not None:
-        found[link.tensor] = change.T
+    found |= {name: change for name, other in changes.follow.items() if other == f"weights.{k}"}
+    if f"feedback.{k - 1}" in changes.factors:
+        found[f"feedback.{k - 1}"] = change.T
     return found
