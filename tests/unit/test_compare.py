@@ -15,6 +15,7 @@ from lavaghost.datasets import Dataset, load
 from lavaghost.studies import compare
 from lavaghost.studies.compare import Ended, ended, read_ended, refuse, run_cells
 from lavaghost.studies.compare_plan import ComparedRun, chosen, loaded, planned
+from lavaghost.studies.compare_plot import comparison_figure
 from lavaghost.studies.compare_rows import rows, summary
 from lavaghost.studies.compare_tables import write_all
 from lavaghost.studies.comparison import CompareSpec, read_comparison
@@ -368,3 +369,32 @@ def test_tables_hold_the_figures(done: tuple[tuple[ComparedRun, ...], Path], tmp
     diagnostics = {line.split(" | ")[0]: line for line in tables if "1.0000" in line}
     assert diagnostics["| backprop"].endswith(" | - |")
     assert not diagnostics["| ghost"].endswith(" | - |")
+
+
+def test_the_picture_shows_means_over_epochs_and_operations(data: Data) -> None:
+    whole = comparison()
+    cells = planned(whole, data)
+    found = {cell: made_up(cell, [0.1, 0.9 + 0.02 * cell.seed, 0.97]) for cell in cells if cell.label != "slow"}
+    made = rows(cells, found, whole)
+    epochs, operations, own, _, steps = comparison_figure(made, whole).axes
+    assert [line.get_label() for line in comparison_figure(made, whole).legends[0].legend_handles] == [
+        "backprop",
+        "ghost",
+    ]
+    lines = epochs.get_lines()
+    assert len(lines) == 2
+    for line in lines:
+        assert list(line.get_xdata()) == [1, 2]
+        np.testing.assert_allclose(line.get_ydata(), [91.0, 97.0])
+    n, per_sample = len(data["digits"].x_train), made[0]["operations_per_sample"]
+    assert operations.get_xscale() == "log"
+    assert list(operations.get_lines()[0].get_xdata()) == [n * per_sample, 2 * n * per_sample]
+    # the worst layer's: 1 of one seed, 0 of the other
+    np.testing.assert_allclose(own.get_lines()[0].get_ydata(), [0.5] * 3)
+    np.testing.assert_allclose(steps.get_lines()[0].get_ydata(), [(math.hypot(2, 4) + 5.0) / 2] * 3)
+    assert {line.get_color() for line in lines} == {"#000000", "#E69F00"}
+
+
+def test_a_picture_of_nothing_says_so(data: Data) -> None:
+    for panel in comparison_figure([], comparison()).axes:
+        assert [text.get_text() for text in panel.texts] == ["nothing has ended"]
