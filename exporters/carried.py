@@ -15,6 +15,7 @@ from lavaghost.numbers.arithmetic import Array
 
 RELU = Carried("activation", "faithful", "Relu, or Clip where rates saturate")
 NONE = "none: the network has none"
+ERRORS = "left out; it carries errors, which no membrane feels"
 MEASURED = 250
 """Samples on which an approximation is measured."""
 
@@ -35,10 +36,15 @@ def feedforward_carries(
     )
 
 
+def unfelt(graph: Graph) -> str:
+    """What a file has of feedback that no membrane feels, as text."""
+    return ERRORS if graph.carries_errors else NONE
+
+
 def left_out(trained: Model, calibration: Dataset | None) -> tuple[Carried, Carried]:
     """Ghosts and feedback, which a file of the feedforward pass has not."""
     graph = trained.graph
-    ghosts = feedback = NONE
+    ghosts, feedback = NONE, unfelt(graph)
     effect = "faithful"
     if graph.ghosts_learn:
         gap, effect = free_gap(trained, calibration, settled), "approximate"

@@ -10,7 +10,7 @@ from lavaghost.base.errors import ExportError
 from lavaghost.datasets import Dataset
 from lavaghost.engines.forward_integers import ForwardIntegers, forward_integers, unsettled
 from lavaghost.exporters.base import Carried
-from lavaghost.exporters.carried import NONE, measured_on
+from lavaghost.exporters.carried import NONE, measured_on, unfelt
 from lavaghost.exporters.floats import model_rates, raw_samples
 from lavaghost.model.model import Model
 from lavaghost.numbers.arithmetic import Array
@@ -60,7 +60,7 @@ def integer_carries(
     activation  how it has the bounds and the rounding of the neurons
     """
     graph, (gap, settles) = trained.graph, engine_gap(trained, net, calibration)
-    ghosts = feedback = (NONE, "faithful")
+    ghosts, feedback = (NONE, "faithful"), (unfelt(graph), "faithful")
     if graph.has_feedback:
         left = (
             "left out; they cancel the feedback to the bit" if graph.has_ghosts else "left out; it has no gain"

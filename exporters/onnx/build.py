@@ -87,7 +87,7 @@ def finish(
 
 def _metadata(trained: Model) -> dict[str, str]:
     network = trained.network
-    wiring = {key: str(value) for key, value in trained.method.settings().items() if key == "mechanism"}
+    wiring = {key: str(value) for key, value in trained.method.core.settings().items() if key == "mechanism"}
     return {
         "format_version": VERSION,
         "layers": json.dumps(network.layers),

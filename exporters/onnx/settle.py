@@ -25,7 +25,7 @@ from pydantic import Field
 from lavaghost.base.spec import Spec, parse
 from lavaghost.datasets import Dataset
 from lavaghost.exporters.base import Carried, Expected, ExportReport
-from lavaghost.exporters.carried import NONE, RELU, float_weights, measured_on
+from lavaghost.exporters.carried import NONE, RELU, float_weights, measured_on, unfelt
 from lavaghost.exporters.floats import float_expected, raw_samples
 from lavaghost.exporters.lowering import Link, Units, all_nodes, lowering
 from lavaghost.exporters.onnx.build import ONNX_RUNTIMES, Build, check_size, finish, save
@@ -75,7 +75,8 @@ class SettleOnnxExporter:
         exact = float_expected(trained, raw_samples(x, trained.input_scale)).logits
         gap = np.abs(settled_in_time(trained, steps, x) - exact).max()
         after = f"after {steps} steps outputs are within {gap:.2g} of the feedforward pass on {what}"
-        graph, activation, ghosts, feedback = trained.graph, RELU, NONE, NONE
+        graph, activation, ghosts = trained.graph, RELU, NONE
+        feedback = unfelt(graph)
         if graph.has_ghosts:
             ghosts = f"as populations, with the delays of the stepped engine; {after}"
         else:

@@ -69,6 +69,7 @@ def refit_for_chip(model: Model, old: Dataset | None, seed: int) -> Model:
 
     Raises `SpecError` if it must be and there are no data.
     """
+    method = continued_method(model)
     if not must_refit(model):
         return model
     if old is None:
@@ -80,7 +81,6 @@ def refit_for_chip(model: Model, old: Dataset | None, seed: int) -> Model:
     network, _ = suited(model.network, Ghost(), DEFAULT)
     network = _own_activation(network, model.network)
     done = refitted(network, model.params, scaled_for(model, old), seed)
-    method = continued_method(model)
     params = initial_parameters(method.graph(network), seed, np.float32, done.params)
     return replace(
         model,

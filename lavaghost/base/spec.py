@@ -81,7 +81,7 @@ def _faults(error: ValidationError, model: type[BaseModel], where: str) -> list[
         text = fault["msg"].removeprefix("Value error, ")
         if text.startswith(_own(fault["loc"])):
             # a part that is parsed by a class of its own names its faults itself
-            lines.append(f"{where}: {text}" if where else text)
+            lines.append(f"{where}.{text}" if where else text)
             continue
         shown = "" if isinstance(fault["input"], dict | Spec) else f", got {fault['input']!r:.80}"
         lines.append(f"{path}: {text[:1].lower()}{text[1:]}{shown}")

@@ -14,7 +14,7 @@ PATH = click.Path(path_type=Path)
 LAVA_MODEL = click.Choice(get_args(names.LavaModel))
 
 
-SOURCES = "digits, a folder of IDX files, or an .npz file"
+SOURCES = "digits, walks, a folder of IDX files, or an .npz file"
 """What a data set is named by; packages may add formats."""
 
 

@@ -7,7 +7,7 @@ import click
 
 from lavaghost.base import names
 from lavaghost.base.errors import SpecError
-from lavaghost.cli.commands import PATH, json_option
+from lavaghost.cli.commands import PATH, SOURCES, json_option
 from lavaghost.cli.console import bar, emit, milli, percent, say, show, table, write
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Use only the 
 @click.argument("model", type=PATH)
 @_hardware
 @click.option("--phase", type=click.Choice(get_args(names.Phase)), default="inference", show_default=True)
-@click.option(
-    "--dataset", help="Measure activity on this data: digits, a folder of IDX files, or an .npz file."
-)
+@click.option("--dataset", help=f"Measure activity on this data: {SOURCES}.")
 @_limit
 @click.option(
     "--weight-bits", type=click.IntRange(1, 32), default=8, show_default=True, help="Bits of a weight."
@@ -351,7 +349,7 @@ def hardware_command(chip: str | None, show_schema: bool, as_json: bool) -> None
 @click.command("deploy")
 @click.argument("model", type=PATH)
 @_hardware
-@click.option("--dataset", required=True, help="digits, a folder of IDX files, or an .npz file.")
+@click.option("--dataset", required=True, help=f"{SOURCES}.")
 @click.option("--simulate", is_flag=True, help="Run in Lava's fixed-point simulator instead of on the chip.")
 @_limit
 @json_option

@@ -106,6 +106,14 @@ def _with_fields(command: Any) -> Any:
     metavar="KEY=VALUE",
     help="Any key of the configuration.",
 )
+@click.option(
+    "--modulate",
+    "modulation",
+    multiple=True,
+    callback=_settings,
+    metavar="KEY=VALUE",
+    help="Modulate the method: dropout=0.2, gains=[0.5,1] ...",
+)
 @click.option("--out", type=PATH, default=Path("out/train"), show_default=True, help="Folder for the results.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @force_option
@@ -114,6 +122,7 @@ def _with_fields(command: Any) -> Any:
 def train_command(
     config: Path | None,
     more: dict[str, Any],
+    modulation: dict[str, Any],
     out: Path,
     resume: bool,
     force: bool,
@@ -126,10 +135,13 @@ def train_command(
     CONFIG is a YAML file with keys dataset, hidden, network, method, learning and others; options win over it.
     """
     from lavaghost.run.job import prepared
-    from lavaghost.run.spec import continued, merged, read_spec
+    from lavaghost.run.merging import merged, modulating
+    from lavaghost.run.spec import continued, read_spec
     from lavaghost.run.train import run_job
 
     given = merged(_sections(fields), more)
+    if modulation:
+        given["method"] = modulating(given.get("method", {}), modulation)
     spec, start = continued(config, given)
     job = prepared(read_spec(config, given, spec), start=start)
     with output_folder(out, force=force, resume=resume), bar("training", None) as progress:

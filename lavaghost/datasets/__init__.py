@@ -1,6 +1,7 @@
 """Data sets: files on disk become one checked, read-only `Dataset`. Nothing is ever downloaded.
 
     load("digits")          the embedded 8x8 digits
+    load("walks")           random walks in a box, made on the spot
     load("folder/")         IDX files with the MNIST names, gzip or not
     load("file.npz")        arrays x_train, y_train, x_test, y_test
 
@@ -8,6 +9,7 @@ Other formats are added by the entry point group `lavaghost.data`, or by `FORMAT
 A file that cannot be used raises `lavaghost.base.errors.DataError`, one line naming all its faults.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lavaghost.base.errors import DataError, join_faults
@@ -20,6 +22,7 @@ from lavaghost.datasets.layout import in_python
 from lavaghost.datasets.npz import load_npz
 from lavaghost.datasets.quality import warn_of
 from lavaghost.datasets.ranges import Range, for_training, range_of, scaled_to
+from lavaghost.datasets.walks import load_walks
 
 __all__ = [
     "FORMATS",
@@ -31,6 +34,7 @@ __all__ = [
     "load_digits",
     "load_idx",
     "load_npz",
+    "load_walks",
     "range_of",
     "raw_samples",
     "scaled_to",
@@ -39,14 +43,17 @@ __all__ = [
     "warn_of",
 ]
 
+BUILT_IN: Mapping[str, Callable[[], Dataset]] = {"digits": load_digits, "walks": load_walks}
+"""What needs no file."""
+
 ACCEPTED = (
-    "give 'digits' for the embedded data set, a folder with the four IDX files of MNIST's names, "
-    "or a file ending in .npz"
+    "give 'digits' for the embedded data set, 'walks' for one that is made on the spot, a folder with the four IDX "
+    "files of MNIST's names, or a file ending in .npz"
 )
 
 
 def load(source: str | Path) -> Dataset:
-    """The data set that `source` names; for a folder that is called digits write `./digits`.
+    """The data set that `source` names; for a folder that is called digits or walks write `./digits`.
 
     Returns x as float32 (n, n_inputs) and y as int64 (n,), both C-contiguous and read-only.
     Raises `DataError` for a source that is none of the accepted kinds or has a faulty file.
@@ -54,8 +61,8 @@ def load(source: str | Path) -> Dataset:
     """
     if not isinstance(source, str | Path):
         raise DataError(f"a data set named by a {type(source).__name__} is unknown; {ACCEPTED}")
-    if source == "digits":
-        return load_digits()
+    if source in BUILT_IN:
+        return BUILT_IN[str(source)]()
     path = Path(source)
     try:
         # Path("") is the current folder, which nobody means

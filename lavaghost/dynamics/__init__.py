@@ -1,4 +1,4 @@
-"""The equations: pure steps in time (`step`) and their fixed points (`fixed_point`).
+"""The equations: pure steps in time (`step`, `prospective`) and their fixed points (`fixed_point`).
 
 Nothing here owns a loop, a file or a random seed. Engines and Lava models call these functions, so each
 equation of docs/theory.md stands in one place.

@@ -1,4 +1,4 @@
-"""Rate function, nudge and cancellation residual: the formulas of a single population."""
+"""Rate function and its slope, nudge and cancellation residual: the formulas of a single population."""
 
 import numpy as np
 
@@ -14,6 +14,11 @@ def rate(v_mem: Array, graph: Graph, k: int, arith: Arithmetic) -> Array:
     A relu has `r_max` at its saturation, a hard sigmoid is `clip(u, 0, 1)`.
     """
     return v_mem if k == graph.depth else arith.clip(v_mem, 0.0, graph.r_max)
+
+
+def slope(graph: Graph, rate: Array) -> Array:
+    """Rho' of a hidden layer, of its rate or its membrane: 1 strictly inside (0, r_max), 0 elsewhere."""
+    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
 
 
 def softmax(a: Array) -> Array:
@@ -32,6 +37,15 @@ def nudge(output: Array, target: Array, loss: Loss, arith: Arithmetic) -> Array:
     """
     predicted = output if loss == "squared_error" else softmax(output)
     return arith.subtract(target, predicted)
+
+
+def loss_of(output: Array, target: Array, loss: Loss) -> float:
+    """Mean over a batch of `|y - r_L|^2 / 2`, or of `-sum y log softmax(r_L)` for cross-entropy; double precision."""
+    out, y = output.astype(np.float64), target.astype(np.float64)
+    if loss == "squared_error":
+        return float(0.5 * np.square(y - out).sum() / len(out))
+    z = out - out.max(axis=1, keepdims=True)
+    return float((y * (np.log(np.exp(z).sum(axis=1, keepdims=True)) - z)).sum() / len(out))
 
 
 def residual(feedback: Array, inhibition: Array) -> float:

@@ -11,6 +11,8 @@
                          (duplicate: G_k = W_{k+1}, c_k = b_{k+1}, I_k = B_k)
     online               tau_g dg_k/dt = B_k r_{k+1} - g_k without a target, held with one;  i_k = g_k
 
+Errors that come down beside the membranes are in `dynamics.errors`.
+
 Every matrix product takes one step to arrive, the input's too; target, nudge and the one-to-one link of an
 online ghost to its neuron take none. That is how Lava's Dense connections and direct ports behave, so the
 Lava processes compute these numbers exactly. A trial starts with a reset step in which membranes are zero
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavaghost.base.errors import SpecError
+from lavaghost.dynamics.errors import Sent, heard_from, hidden_error
 from lavaghost.dynamics.neuron import nudge, rate
 from lavaghost.net.graph import Graph
 from lavaghost.net.kinds import Products
@@ -35,6 +38,7 @@ class Wiring(NamedTuple):
     """A network's connections in one number system, ready for `network_step`; index 0 is layer 1.
 
     A connection is what `Arithmetic.connection` makes of a weight matrix: in floating point the matrix itself.
+    `feedback` reaches membranes, and `back`, of the same B_k, the errors beside them.
     """
 
     graph: Graph
@@ -44,6 +48,7 @@ class Wiring(NamedTuple):
     ghost_weights: tuple[Any, ...]
     ghost_biases: tuple[Array, ...]
     inhibition: tuple[Any, ...]
+    back: tuple[Any, ...] = ()
 
 
 class State(NamedTuple):
@@ -55,6 +60,9 @@ class State(NamedTuple):
     feedback     B_k r_{k+1}, k = 1..L-1
     ghost_drive  G_k r_k, k = 1..L-1; empty for online ghosts
     inhibition   I_k g_k, k = 1..L-1; for online ghosts g_k itself, as delivered in this step
+    error        e_1..e_L, where errors come down; zeros without a target
+    carried      B_k e_{k+1}, k = 1..L-1
+    factor       of all changes, `(batch, 1)`, alone, if the output sends one
     """
 
     v_mem: tuple[Array, ...]
@@ -63,10 +71,15 @@ class State(NamedTuple):
     feedback: tuple[Array, ...]
     ghost_drive: tuple[Array, ...]
     inhibition: tuple[Array, ...]
+    error: tuple[Array, ...] = ()
+    carried: tuple[Array, ...] = ()
+    factor: tuple[Array, ...] = ()
 
 
-def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic) -> Wiring:
+def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic, errors: bool = False) -> Wiring:
     """Resolve what each projection delivers by. Only tied feedback is copied.
+
+    `errors` says whether they come down, where the graph has any; only what learns needs them.
 
     Integers are taken as they are, by the arithmetic that they are of. Raises `SpecError` for one of other formats.
     """
@@ -89,11 +102,13 @@ def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic) -> Wir
 
     weights = connect("weights", graph.up)
     biases = tuple(state(b) for b in params.biases)
-    feedback: tuple[Any, ...] = ()
-    if graph.has_feedback and params.feedback:
-        feedback = connect("feedback", [graph.tensors[f"feedback.{k}"] for k in range(1, depth)])
-    elif graph.has_feedback:
-        feedback = tuple(arith.transposed(weights[k], k) for k in range(1, depth))
+    down: tuple[Any, ...] = ()
+    errors = errors and graph.carries_errors
+    if (graph.has_feedback or errors) and params.feedback:
+        down = connect("feedback", [graph.tensors[f"feedback.{k}"] for k in range(1, depth)])
+    elif graph.has_feedback or errors:
+        down = tuple(arith.transposed(weights[k], k) for k in range(1, depth))
+    feedback, back = ((), down) if errors else (down, ())
     if graph.copies:
         return Wiring(graph, weights, biases, feedback, weights[1:], biases[1:], feedback)
     ghost_biases = tuple(state(c) for c in params.ghost_biases)
@@ -106,6 +121,7 @@ def wire(graph: Graph, numbers: Parameters | Integers, arith: Arithmetic) -> Wir
         connect("ghost_weights", dense),
         ghost_biases,
         connect("ghost_inhibition", dense),
+        back,
     )
 
 
@@ -126,6 +142,8 @@ def start_trial(net: Wiring, input_drive: Array, arith: Arithmetic) -> State:
         feedback=tuple(arith.zeros(batch, n[k]) for k in back),
         ghost_drive=tuple(arith.zeros(batch, n[k + 1]) for k in beside) if graph.predicts else (),
         inhibition=tuple(arith.zeros(batch, n[k]) for k in beside),
+        error=tuple(arith.zeros(batch, size) for size in n[1:]) if net.back else (),
+        carried=tuple(arith.zeros(batch, n[k]) for k in range(1, graph.depth)) if net.back else (),
     )
 
 
@@ -176,12 +194,14 @@ def network_step(
     target: Array | None,
     arith: Arithmetic,
     nudged: bool | None = None,
+    sent: Sent | None = None,
 ) -> State:
     """The next state.
 
     `input_drive` is `W_1 x` of the present input, `(batch, n_1)`: constant in a trial, so the caller computes
     it once. `target` is `(batch, n_L)` in the nudged phase and None in the free phase; also in a `nudged` phase whose
-    target is withheld, in which ghosts that hold, hold.
+    target is withheld, in which ghosts that hold, hold. `sent` is what the output sends where errors come down, which
+    stands for the target there.
     """
     spec = net.graph
     depth = spec.depth
@@ -216,7 +236,8 @@ def network_step(
     v_mem.append(output_membrane(state.v_mem[-1], state.drive[-1], net.biases[-1], target, spec, arith))
 
     # what the new rates send arrives in the next step
-    r = [arith.message(rate(v_mem[k], spec, k + 1, arith), k + 1) for k in range(depth)]
+    rates = [rate(v, spec, k, arith) for k, v in enumerate(v_mem, start=1)]
+    r = [arith.message(own, k) for k, own in enumerate(rates, start=1)]
     drive = (input_drive, *(arith.synapse(net.weights[k], r[k - 1]) for k in range(1, depth)))
     ghost_drive, inhibition = (), v_ghost
     if spec.predicts:
@@ -229,6 +250,12 @@ def network_step(
             arith.synapse(w, arith.message(rate(v_ghost[k], spec, k + 2, arith), k + 2))
             for k, w in enumerate(net.inhibition)
         )
+    error, carried = state.error, state.carried  # without a target there is nothing that could change them
+    if sent is not None:
+        error = (*(hidden_error(e, own, spec) for e, own in zip(carried, rates[:-1], strict=True)), sent.top)
+        carried = tuple(
+            arith.synapse(w, error[heard_from(spec, k) - 1]) for k, w in enumerate(net.back, start=1)
+        )
     return State(
         v_mem=tuple(v_mem),
         v_ghost=v_ghost,
@@ -236,4 +263,7 @@ def network_step(
         feedback=tuple(arith.synapse(w, r[k + 1]) for k, w in enumerate(net.feedback)),
         ghost_drive=ghost_drive,
         inhibition=inhibition,
+        error=error,
+        carried=carried,
+        factor=() if sent is None or sent.factor is None else (sent.factor,),
     )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lavaghost.dynamics import Parameters, State, Wiring, network_step, start_trial, wire
-from lavaghost.dynamics.neuron import rate
+from lavaghost.dynamics.errors import Sent
+from lavaghost.dynamics.neuron import nudge, rate
 from lavaghost.engines.trial import Trial
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
@@ -17,6 +18,8 @@ from lavaghost.numbers.integers import Integers
 
 Withholds = Callable[[Array, Array], bool]
 """Of the outputs of a free phase, and of the target in the same numbers, both `(1, n_L)`."""
+Sends = Callable[[Array, Array], Sent]
+"""What the output sends down, of the outputs of a free phase and of the target, both `(batch, n_L)`."""
 
 
 class Stepped:
@@ -32,12 +35,14 @@ class Stepped:
         x: Array,
         target: Array | None = None,
         withholds: Withholds | None = None,
+        sends: Sends | None = None,
     ) -> Iterator[tuple[Wiring, State]]:
         """The state after every step of a trial: `t_free_steps` of them, then, with a target, `t_nudge_steps`.
 
         `withholds` says of the outputs of the free phase whether the target is withheld from the nudged one.
+        Where errors come down, `sends` says of them and the target what the output sends; its own error unless given.
         """
-        net = wire(self.graph, numbers, self.arith)
+        net = wire(self.graph, numbers, self.arith, errors=target is not None)
         schedule = self.graph.schedule
         # the input is clamped in a trial, so what its weights deliver is computed once
         drive = self.arith.synapse(net.weights[0], self.arith.input(x))
@@ -50,9 +55,16 @@ class Stepped:
             goal: Array | None = self.arith.array(target)
             if withholds is not None and withholds(self.rates(state)[-1], goal):
                 goal = None
+            sent = None
+            if net.back:
+                sent = None if goal is None else (sends or self._output_error)(self.rates(state)[-1], goal)
+                goal = None
             for _ in range(schedule.t_nudge_steps):
-                state = network_step(net, state, drive, goal, self.arith, nudged=True)
+                state = network_step(net, state, drive, goal, self.arith, True, sent)
                 yield net, state
+
+    def _output_error(self, output: Array, target: Array) -> Sent:
+        return Sent(nudge(output, target, self.graph.loss, self.arith))
 
     def rates(self, state: State) -> tuple[Array, ...]:
         """r_1..r_L of a state."""
@@ -70,9 +82,10 @@ class Stepped:
         x: Array,
         target: Array | None = None,
         withholds: Withholds | None = None,
+        sends: Sends | None = None,
     ) -> tuple[State, State]:
         """The states at the end of the free phase and at the end of the trial; see `states`."""
-        steps = self.states(numbers, x, target, withholds)
+        steps = self.states(numbers, x, target, withholds, sends)
         _, state = next(steps)
         free = state
         for step, (_, state) in enumerate(steps, start=2):
@@ -86,10 +99,15 @@ class Stepped:
         return self.rates(free)[-1]
 
     def trial(
-        self, params: Parameters | Integers, x: Array, target: Array, withholds: Withholds | None = None
+        self,
+        params: Parameters | Integers,
+        x: Array,
+        target: Array,
+        withholds: Withholds | None = None,
+        sends: Sends | None = None,
     ) -> Trial:
         """See `TrialEngine`, and `states`."""
-        free_state, state = self.ends(params, x, target, withholds)
+        free_state, state = self.ends(params, x, target, withholds, sends)
         return self.finished(x, free_state, state)
 
     def finished(self, x: Array, free_state: State, state: State) -> Trial:
@@ -108,6 +126,8 @@ class Stepped:
             left_over=self._left_over(free_state),
             whole=free_state.feedback,
             ghost_pre=self.ghost_rates(state) if predicts else (),
+            error=state.error,
+            factor=state.factor,
         )
 
     def _left_over(self, free: State) -> tuple[Array, ...]:

@@ -12,11 +12,15 @@ class Local(NamedTuple):
     free         its rate at the end of the free phase
     change       its nudged minus its free rate, in units of 2^-m_k (`Trial.units`)
     unpredicted  what the nudge adds to its rate and not to its ghost's; None where no ghost predicts it
+    error        what came down beside its membrane at the end of the trial; None where no errors come down
+    factor       what the output told all cells, `(batch, 1)`; None where it tells nothing
     """
 
     free: Array
     change: Array
     unpredicted: Array | None
+    error: Array | None = None
+    factor: Array | None = None
 
 
 class Trial(NamedTuple):
@@ -34,6 +38,8 @@ class Trial(NamedTuple):
     ghost_pre   g_1..g_{L-1} at the end of the trial, from engines that step in time; else empty
     left_over   B_k r_{k+1} - i_k at the end of the free phase, k = 1..L-1
     whole       B_k r_{k+1} at the end of the free phase, k = 1..L-1
+    error       e_1..e_L at the end of the trial, where errors come down (`dynamics.errors`), from engines that step
+    factor      of all changes, `(batch, 1)`, alone, if the output sends one
     """
 
     x: Array
@@ -46,11 +52,15 @@ class Trial(NamedTuple):
     whole: tuple[Array, ...] = ()
     ghost_pre: tuple[Array, ...] = ()
     units: tuple[int, ...] = ()
+    error: tuple[Array, ...] = ()
+    factor: tuple[Array, ...] = ()
 
     def local(self, k: int) -> Local:
         """What layer k (from 1) has seen."""
         unpredicted = self.unpredicted[k - 1] if self.unpredicted else None
-        return Local(self.free[k - 1], self.change[k - 1], unpredicted)
+        error = self.error[k - 1] if self.error else None
+        factor = self.factor[0] if self.factor else None
+        return Local(self.free[k - 1], self.change[k - 1], unpredicted, error, factor)
 
 
 class TrialEngine(Protocol):

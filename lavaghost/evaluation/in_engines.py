@@ -71,7 +71,7 @@ def warn_of_dead(trained: Model, found: Array) -> None:
     remedy = "train anew with inputs that fill 0..1 or are standardised, a lower learning.eta, or another seed"
     if len(found) > 1 and np.ptp(found, axis=0).max() <= SAME * np.abs(found).max():
         warn(f"the network is dead: it gives the same outputs for all {len(found)} samples; {remedy}")
-    if isinstance(trained.method, Frozen):
+    if isinstance(trained.method.core, Frozen):
         return
     cosines = trained.record.get("result", {}).get("cosines", [])
     silent = [str(k) for k, cosine in enumerate(cosines[:-1], start=1) if cosine == 0]

@@ -23,7 +23,7 @@ from lavaghost.model.model import Model
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array, Float
 from lavaghost.numbers.integers import Integers, is_bias
-from lavaghost.numbers.loihi import SOURCES, Loihi
+from lavaghost.numbers.loihi import Loihi
 from lavaghost.numbers.widths import DEFAULT, Formats, LoihiWidths, nearest_power
 from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.settings import adjusted
@@ -151,17 +151,23 @@ def fitted(
     for name, w in params.named().items():
         if is_bias(name):
             continue
-        group, _, k = name.partition(".")
-        energy = np.square(rates[int(k) + SOURCES[group]], dtype=np.float64).mean(axis=0)
+        energy = np.square(rates[_source(graph, name)], dtype=np.float64).mean(axis=0)
         held, s, clipped[name] = _mantissas(
             w.astype(np.float64), energy, widths, name, graph.tensors[name].matrix
         )
         arrays[name] = held
-        fractions.setdefault(group, []).append(s)
+        fractions.setdefault(name.partition(".")[0], []).append(s)
     formats = Formats(tuple(messages), **{group: tuple(found) for group, found in fractions.items()})
     arith = Loihi(formats, widths)
     integers = {name: arith.array(arrays[name]) if is_bias(name) else arrays[name] for name in params.named()}
     return Integers(integers, formats, widths), clipped
+
+
+def _source(graph: Graph, name: str) -> int:
+    """The layer whose rates a tensor is given; ghosts stand for the one above theirs."""
+    (link,) = (p for p in graph.projections if p.own and p.tensor == name)
+    layers = {graph.layer(k): k for k in range(graph.depth + 1)}
+    return layers[link.source] if link.source in layers else int(name.partition(".")[2]) + 1
 
 
 def _fraction(largest: float, limit: int, widths: LoihiWidths) -> int:

@@ -1,1 +1,1 @@
-"""How credit is assigned: the protocol, ghost units, backprop, frozen; what they share: `Learning`, the optimiser."""
+"""How credit is assigned: the protocol, ghost units, their peers, the controls; `Learning`, the optimiser."""

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from lavaghost.base.names import Feedback
-from lavaghost.dynamics.neuron import nudge
+from lavaghost.dynamics.neuron import nudge, slope
 from lavaghost.methods import footprint
 from lavaghost.methods.backprop import FLOAT32
 from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
-from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, slope, with_errors
+from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, with_errors
 from lavaghost.methods.footprint import Footprint
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
@@ -28,6 +28,9 @@ from lavaghost.numbers.arithmetic import Array
 class Aligned(Method):
     """What the family has in common: errors come down by feedback of its own. Not registered."""
 
+    why: ClassVar[str]
+    """See `Needs`."""
+
     @property
     def back(self) -> Feedback:
         """The feedback of its graph."""
@@ -36,7 +39,7 @@ class Aligned(Method):
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs(feedback=self.back)
+        return Needs(feedback=self.back, why=self.why)
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""
@@ -78,6 +81,7 @@ class FeedbackAlignment(Aligned):
     """
 
     name: ClassVar[str] = "fa"
+    why: ClassVar[str] = "method 'relaxation' with feedback random makes the same changes there"
     feedback: Feedback = "random"
 
     @property
@@ -105,6 +109,7 @@ class KolenPollack(Aligned):
     """
 
     name: ClassVar[str] = "kolen-pollack"
+    why: ClassVar[str] = "its feedback needs weight decay, and cells that learn from single samples have none"
     feedback: Feedback = "learned"
 
     @property
@@ -132,6 +137,7 @@ class DirectFeedbackAlignment(Aligned):
     """
 
     name: ClassVar[str] = "dfa"
+    why: ClassVar[str] = "its errors skip layers, and cells hand them to the next one"
     feedback: Feedback = "random"
 
     @property
@@ -177,6 +183,7 @@ class SignSymmetric(Aligned):
     """
 
     name: ClassVar[str] = "sign-symmetric"
+    why: ClassVar[str] = "its feedback takes the signs of weights anew, which no synapse does"
     magnitudes: Literal["uniform", "fixed", "fresh"] = "uniform"
 
     @property

@@ -30,7 +30,7 @@ class Backprop(Method):
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs(feedback="tied")
+        return Needs(feedback="tied", why="method 'relaxation' makes the same changes there")
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""
@@ -73,7 +73,9 @@ class Frozen(Backprop):
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs()
+        return Needs(
+            why="method 'relaxation' with network.plastic the output alone makes the same changes there"
+        )
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""

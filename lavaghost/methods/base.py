@@ -17,7 +17,7 @@ To add one, subclass `Method` in a file of its own and hand it to `train(..., me
 `tests/conformance/test_methods.py` checks every registered method.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,6 +25,7 @@ import numpy as np
 
 from lavaghost.base.names import Engine, FeedbackKind
 from lavaghost.base.spec import Spec
+from lavaghost.dynamics.errors import Sent
 from lavaghost.methods import footprint
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.net.graph import Graph, feedforward
@@ -44,6 +45,7 @@ class Needs(NamedTuple):
     engines     engines that it learns on
     arithmetics number systems that it learns in
     losses      what its output can be compared with a target by
+    why         of engines that it lacks: what keeps it from them, and what to use there
     """
 
     feedback: FeedbackKind = "none"
@@ -51,6 +53,7 @@ class Needs(NamedTuple):
     engines: tuple[Engine, ...] = ("equilibrium", "stepped")
     arithmetics: tuple[str, ...] = ("float",)
     losses: tuple[str, ...] = ("cross_entropy", "squared_error")
+    why: str = ""
 
 
 class Moment(NamedTuple):
@@ -64,6 +67,9 @@ class Moment(NamedTuple):
         """Random numbers of this moment, as many streams as wanted; none is used by anything else."""
         return np.random.default_rng([METHOD_STREAM, self.seed, self.epoch, self.batch, stream])
 
+
+Teacher = Callable[[Array, Array, Moment], Sent]
+"""What the output sends down, of its rates and targets `(batch, n_L)`, and when. Frozen and picklable, for cells."""
 
 METHOD_STREAM = 7
 """First word of the seeds of methods; the order of samples has two words, the seed and the epoch."""
@@ -123,6 +129,16 @@ class Method(Spec):
     name: ClassVar[str] = ""
 
     @property
+    def core(self) -> "Method":
+        """What assigns credit: the method itself, or the one that it modulates."""
+        return self
+
+    @property
+    def called(self) -> str:
+        """What messages call it: its name, and that of its core if it is another one."""
+        return repr(self.name) if self.core is self else f"{self.name!r} of {self.core.name!r}"
+
+    @property
     def needs(self) -> Needs:
         """What it asks of a run."""
         return Needs()
@@ -134,6 +150,13 @@ class Method(Spec):
     def faults(self, graph: Graph) -> list[str]:
         """What its settings cannot do with this graph, a line each; nothing unless it says otherwise."""
         return []
+
+    def teacher(self, graph: Graph) -> Teacher | None:
+        """What its output sends in time, where errors come down a layer a step (`dynamics.errors`).
+
+        By that alone it learns on engines that step. None, unless it says otherwise: it learns in another way.
+        """
+        return None
 
     def shapes(self, graph: Graph) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the arrays of its state; none unless it says otherwise."""

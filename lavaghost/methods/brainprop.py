@@ -14,6 +14,7 @@ classes are lost: draws from softmax(q) are rarest where q is lowest, so they ar
 given (docs/methods.md). Recall of each class belongs to every figure.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -21,16 +22,20 @@ from pydantic import Field
 
 from lavaghost.base.names import Feedback
 from lavaghost.base.spec import Positive
+from lavaghost.dynamics.errors import Sent
 from lavaghost.dynamics.neuron import softmax
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Method, Moment, Needs, OwnState
 from lavaghost.methods.carried import (
+    IN_TIME,
     ForwardWork,
     along_weights,
     carried,
     forward_work,
     multiplied,
+    taught_in_time,
     with_errors,
+    work_in_time,
 )
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.methods.learning import Learning
@@ -57,7 +62,11 @@ class BrainProp(Method):
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs(feedback=self.feedback, losses=("squared_error",))
+        losses = ("squared_error",)
+        if self.feedback == "learned":
+            why = "feedback learned has no step in time; there, use feedback tied or random"
+            return Needs("learned", engines=("equilibrium",), losses=losses, why=why)
+        return Needs(self.feedback, engines=IN_TIME, losses=losses)
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""
@@ -65,7 +74,11 @@ class BrainProp(Method):
 
     def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
-        return forward_work(graph, learning)
+        return work_in_time(graph, learning)
+
+    def teacher(self, graph: Graph) -> "Choosing":
+        """See `Method`: attention of the chosen unit, and the error of its expected reward."""
+        return Choosing(self.epsilon, self.temperature)
 
     def chosen(self, q: Array, moment: Moment) -> Array:
         """The chosen class of each sample, `(batch,)`, from outputs `q (batch, n_L)`."""
@@ -75,11 +88,12 @@ class BrainProp(Method):
         self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
     ) -> tuple[Changes, OwnState]:
         """See `Method`."""
-        graph, rates = work.graph, work.rates(params, batch.x)
-        rows, s = np.arange(len(batch.x)), self.chosen(rates[-1], batch.moment)
-        top = np.zeros_like(rates[-1])
-        top[rows, s] = 1.0
-        delta = (batch.target[rows, s] - rates[-1][rows, s])[:, np.newaxis]
+        graph, teacher = work.graph, self.teacher(work.graph)
+        if work.stepped is not None:
+            return Changes(taught_in_time(graph, work.stepped, params, batch, teacher)), state
+        rates = work.rates(params, batch.x)
+        top, delta = teacher(rates[-1], batch.target, batch.moment)
+        assert delta is not None  # of a choice
         attended = carried(graph, params, rates, top)
         return Changes(along_weights(graph, rates, {k: a * delta for k, a in attended.items()})), state
 
@@ -116,6 +130,21 @@ class BrainProp(Method):
     def operations(self, graph: Graph, learning: Any) -> int:
         """See `Method`: up, down, and the change."""
         return footprint.forward(graph) + footprint.weights(graph, graph.back) + footprint.learning(graph)
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """The `Teacher` of attention: onehot(s) comes down, and delta = R - q_s goes to all cells at once."""
+
+    epsilon: float
+    temperature: float | None
+
+    def __call__(self, output: Array, target: Array, moment: Moment) -> Sent:
+        """See `Teacher`."""
+        rows, s = np.arange(len(output)), choice(output, self.epsilon, self.temperature, moment)
+        top = np.zeros_like(output)
+        top[rows, s] = 1.0
+        return Sent(top, (target[rows, s] - output[rows, s])[:, np.newaxis])
 
 
 def drawn(q: Array, temperature: float | None) -> Array:

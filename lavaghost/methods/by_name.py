@@ -14,6 +14,9 @@ from lavaghost.methods.base import Method
 from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import engine_faults
+from lavaghost.methods.least_action import LeastAction
+from lavaghost.methods.modulated import Modulated
+from lavaghost.methods.pal import Pal
 from lavaghost.methods.relaxation import Relaxation
 from lavaghost.net.graph import Graph
 
@@ -22,11 +25,14 @@ OURS: tuple[type[Method], ...] = (
     Backprop,
     Frozen,
     Relaxation,
+    LeastAction,
+    Pal,
     BrainProp,
     FeedbackAlignment,
     DirectFeedbackAlignment,
     SignSymmetric,
     KolenPollack,
+    Modulated,
 )
 METHODS: Registry[type[Method]] = Registry(
     "lavaghost.methods", "method", type, {method.name: method for method in OURS}
@@ -65,6 +71,10 @@ AnyMethod = Annotated[
 """A field of a description that holds a method."""
 
 
+IN_CELLS = "in time there are ghosts, and errors that come down a layer a step"
+"""What engines that step, and Lava, have: why they lack another method."""
+
+
 def check_together(method: Method, graph: Graph, learning: Any) -> None:
     """Refuse, all at once, what each part accepts but they cannot do together. Raises `SpecError`.
 
@@ -73,19 +83,19 @@ def check_together(method: Method, graph: Graph, learning: Any) -> None:
     needs, faults = method.needs, [*method.faults(graph), *engine_faults(learning)]
     if learning.engine not in needs.engines:
         faults.append(
-            f"method {method.name!r} has no processes or equations for engine {learning.engine!r}; use "
-            f"{' or '.join(needs.engines)}"
+            f"method {method.called} has no processes or equations for engine {learning.engine!r}; use "
+            f"{' or '.join(needs.engines)} ({needs.why or IN_CELLS})"
         )
     if learning.arithmetic not in needs.arithmetics:
         faults.append(
-            f"method {method.name!r} does not learn in arithmetic {learning.arithmetic!r}; use "
+            f"method {method.called} does not learn in arithmetic {learning.arithmetic!r}; use "
             f"{' or '.join(needs.arithmetics)}"
         )
     if graph.loss not in needs.losses:
-        faults.append(f"method {method.name!r} has no loss {graph.loss!r}; use {' or '.join(needs.losses)}")
+        faults.append(f"method {method.called} has no loss {graph.loss!r}; use {' or '.join(needs.losses)}")
     if needs.feedback != "none" and graph.depth > 1 and not graph.back:
-        faults.append(f"method {method.name!r} needs {needs.feedback} feedback, and its graph has none")
+        faults.append(f"method {method.called} needs {needs.feedback} feedback, and its graph has none")
     if needs.ghosts and not graph.has_ghosts:
-        faults.append(f"method {method.name!r} needs ghosts, and its graph has none")
+        faults.append(f"method {method.called} needs ghosts, and its graph has none")
     if faults:
         raise SpecError(join_faults(faults))

@@ -4,27 +4,41 @@
 
 B_k is W_{k+1}^T (tied), drawn once (random), or moves as W_{k+1}^T does (learned, Kolen and Pollack 1994): with equal
 steps and equal decay, what the two began with fades, and what they share stays.
+
+In time the errors take a step a layer (`dynamics.errors`), and what the output sends is the method's `Teacher`; in the
+end each synapse has the same factors (`taught_in_time`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavaghost.base.names import Feedback
+from lavaghost.base.errors import SpecError
+from lavaghost.base.names import Engine, Feedback, Loss
+from lavaghost.dynamics.errors import Sent
+from lavaghost.dynamics.neuron import nudge, rate, slope
 from lavaghost.engines.equilibrium import Equilibrium
-from lavaghost.methods.base import Factors
+from lavaghost.engines.stepped import Stepped
+from lavaghost.engines.trial import Local
+from lavaghost.methods.base import Batch, Factors, Moment, Teacher
+from lavaghost.methods.ghost.rules import Rule
 from lavaghost.net.graph import Graph, fed_back, layers, upwards
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
-from lavaghost.numbers.arithmetic import Array
+from lavaghost.numbers.arithmetic import Array, Float
+
+IN_TIME: tuple[Engine, ...] = ("equilibrium", "stepped", "lava")
+"""Engines of a method that has a `Teacher`."""
 
 
 class ForwardWork(NamedTuple):
-    """Graph and forward pass."""
+    """Graph and forward pass; `stepped` for a method that learns in time, where that is asked for."""
 
     graph: Graph
     engine: Equilibrium
+    stepped: Stepped | None = None
 
     def rates(self, params: Parameters, x: Array) -> list[Array]:
         """r_0..r_L, `(batch, n_k)`; they hold until the next call."""
@@ -36,15 +50,36 @@ def forward_work(graph: Graph, learning: Any) -> ForwardWork:
     return ForwardWork(graph, Equilibrium(graph.forward, learning.batch_size, push=False))
 
 
+def work_in_time(graph: Graph, learning: Any) -> ForwardWork:
+    """The same, in time if `learning.engine` steps."""
+    work = forward_work(graph, learning)
+    return work if learning.engine == "equilibrium" else work._replace(stepped=Stepped(graph))
+
+
 def with_errors(network: Network, feedback: Feedback, direct: bool = False) -> Graph:
     """A network down which errors come; `direct` ones from the output to every layer."""
     wired = (*upwards(network), *fed_back(network, feedback, "error", direct))
     return Graph(network, tuple(layers(network)), wired)
 
 
-def slope(graph: Graph, rate: Array) -> Array:
-    """Rho' at the free state, 1 strictly inside (0, r_max) and 0 elsewhere."""
-    return (rate > 0) & (rate < graph.r_max) if graph.r_max < np.inf else rate > 0
+def driven(graph: Graph, params: Parameters, k: int, below: Array) -> Array:
+    """W_k r_{k-1} + b_k, `(batch, n_k)`."""
+    out = np.empty((len(below), graph.layers[k]), below.dtype)
+    out[:] = params.biases[k - 1]
+    return graph.up[k - 1].apply(params.weights[k - 1], below, out, beta=1.0)
+
+
+def passed_up(
+    graph: Graph, params: Parameters, x: Array, drive: Array, added: Mapping[int, Array], arith: Float
+) -> tuple[list[Array], list[Array]]:
+    """v_1..v_L = W_k r_{k-1} + b_k, and r_0..r_L of v_k + added_k; `drive` is v_1, which needs no product again."""
+    v, rates = [drive], [x]
+    for k in range(1, graph.depth + 1):
+        if k > 1:
+            v.append(driven(graph, params, k, rates[-1]))
+        u = v[-1] + added[k] if k in added else v[-1]
+        rates.append(rate(u, graph, k, arith))
+    return v, rates
 
 
 def down(graph: Graph, params: Parameters, k: int, above: Array) -> Array:
@@ -84,6 +119,42 @@ def along_weights(
     """The factors of the layers that `errors` has, and of the feedback that learns with them."""
     found = {f"weights.{k}": Factors(e, rates[k - 1], gain) for k, e in errors.items()}
     return found | returned(graph, found)
+
+
+@dataclass(frozen=True)
+class OwnError:
+    """The `Teacher` of what follows the gradient: e_L = y - p(r_L)."""
+
+    loss: Loss
+
+    def __call__(self, output: Array, target: Array, moment: Moment) -> Sent:
+        """See `Teacher`."""
+        return Sent(nudge(output, target, self.loss, FLOAT))
+
+
+FLOAT = Float()
+
+
+def learned_error(local: Local) -> Array:
+    """The factor behind a synapse, `(batch, n_k)`: e_k, times what the output told all cells."""
+    if local.error is None:
+        raise SpecError("rule 'error' needs errors that come down; use it with a method that has a teacher")
+    return local.error if local.factor is None else local.error * local.factor
+
+
+ERROR = Rule("error", learned_error, needs_push=False)
+"""What a layer learns by where errors come down."""
+
+
+def taught_in_time(
+    graph: Graph, engine: Stepped, params: Parameters, batch: Batch, teacher: Teacher
+) -> dict[str, Factors]:
+    """The factors of `batch` after a trial in steps, those of the equilibrium form up to rounding."""
+    trial = engine.trial(
+        params, batch.x, batch.target, sends=lambda output, target: teacher(output, target, batch.moment)
+    )
+    errors = {k: learned_error(trial.local(k)) for k in range(1, graph.depth + 1)}
+    return along_weights(graph, trial.pre, errors)
 
 
 def returned(graph: Graph, found: Mapping[str, Factors]) -> dict[str, Factors]:

@@ -7,22 +7,35 @@ Rates and slopes are those of the forward pass, which the relaxation does not mo
 then sums of what T = 0 carries down, with weights that only a and T say (`weights_of`): L (L - 1) / 2 products with a
 start other than zero and L - 1 without, instead of T (L - 1).
 
+In time every layer takes a step at once, and errors arrive a step later: with rate 1, started at zero, x_k is then
+minus the error that comes down (`dynamics.errors`), which is how the engines that step learn it.
+
 Started at zero the direction is that of backprop for every a and T, and T only scales layers; a = 1 for L - 1 steps is
 backprop. Published, x_k starts at r_k, of which (1 - a)^T is left; as errors shrink in training, that residue wins.
 """
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from lavaghost.base.names import Feedback
-from lavaghost.dynamics.neuron import nudge
+from lavaghost.dynamics.neuron import nudge, slope
 from lavaghost.methods import footprint
 from lavaghost.methods.backprop import FLOAT32
-from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
-from lavaghost.methods.carried import ForwardWork, along_weights, down, forward_work, slope, with_errors
+from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState, Teacher
+from lavaghost.methods.carried import (
+    IN_TIME,
+    ForwardWork,
+    OwnError,
+    along_weights,
+    down,
+    taught_in_time,
+    with_errors,
+    work_in_time,
+)
 from lavaghost.methods.footprint import Footprint, Phase
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
@@ -60,11 +73,28 @@ class Relaxation(Method):
     @property
     def needs(self) -> Needs:
         """See `Method`."""
-        return Needs(feedback=self.feedback)
+        other = self._other_than_in_time()
+        if not other:
+            return Needs(feedback=self.feedback, engines=IN_TIME)
+        why = (
+            f"with {' and '.join(other)} it is no error that comes down a layer a step; there, use rate 1, sweep "
+            "parallel, start zero, derivative true and feedback tied or random"
+        )
+        return Needs(feedback=self.feedback, engines=("equilibrium",), why=why)
+
+    def _other_than_in_time(self) -> list[str]:
+        """Settings by which it is not what the stepped engine and Lava learn."""
+        in_time = {"rate": 1.0, "sweep": "parallel", "start": "zero", "derivative": True}
+        found = [f"{name} {getattr(self, name)}" for name, v in in_time.items() if getattr(self, name) != v]
+        return found + (["feedback learned"] if self.feedback == "learned" else [])
 
     def graph(self, network: Network) -> Graph:
         """See `Method`."""
         return with_errors(network, self.feedback)
+
+    def teacher(self, graph: Graph) -> Teacher:
+        """See `Method`: the output's error, held."""
+        return OwnError(graph.loss)
 
     def faults(self, graph: Graph) -> list[str]:
         """See `Method`: steps in which nothing reaches layer 1."""
@@ -82,13 +112,16 @@ class Relaxation(Method):
 
     def prepare(self, graph: Graph, learning: Any) -> ForwardWork:
         """See `Method`."""
-        return forward_work(graph, learning)
+        return work_in_time(graph, learning)
 
     def update(
         self, work: ForwardWork, params: Parameters, state: OwnState, batch: Batch
     ) -> tuple[Changes, OwnState]:
         """See `Method`."""
-        graph, rates = work.graph, work.rates(params, batch.x)
+        graph = work.graph
+        if work.stepped is not None:
+            return Changes(taught_in_time(graph, work.stepped, params, batch, self.teacher(graph))), state
+        rates = work.rates(params, batch.x)
         slopes = [slope(graph, r) for r in rates[1:-1]]
         x = self.relaxed(graph, params, rates, -nudge(rates[-1], batch.target, graph.loss, FLOAT32))
         errors = {k: -x[k - 1] for k in range(1, graph.depth + 1)}
@@ -156,13 +189,16 @@ class Relaxation(Method):
         return footprint.forward(graph) + carried + footprint.learning(graph)
 
 
+@lru_cache(maxsize=64)
 def weights_of(
     depth: int, steps: int, rate: float, sweep: Literal["sequential", "parallel"]
-) -> tuple[list[float], list[float]]:
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What T steps leave of a start, and what they add of a held source, d = 0..depth - 1 layers below it.
 
-    parallel     C(T, d) a^d (1 - a)^(T - d),           P(Bin(T, a) >= d)
-    sequential   C(T - 1 + d, d) a^d (1 - a)^T,         sum over t = 1..T of C(t + d - 2, d - 1) a^d (1 - a)^(t - 1)
+    parallel     C(T, d) a^d (1 - a)^(T - d),       sum over t = 1..T - d + 1 of C(t + d - 2, d - 1) a^d (1 - a)^(t - 1)
+    sequential   C(T - 1 + d, d) a^d (1 - a)^T,     the same sum over t = 1..T
+
+    At once, a layer waits one step for each layer above it; the sum is P(Bin(T, a) >= d), of positive terms alone.
     """
     keep = 1.0 - rate
 
@@ -171,16 +207,14 @@ def weights_of(
             return 0.0
         return math.exp(math.log(ways) + d * math.log(rate) + (kept * math.log(keep) if kept else 0.0))
 
+    at_once = sweep == "parallel"
     given, held = [], [1.0]
     for d in range(depth):
-        if sweep == "parallel":
+        if at_once:
             given.append(term(math.comb(steps, d), d, steps - d) if d <= steps else 0.0)
         else:
             given.append(term(math.comb(steps - 1 + d, d), d, steps))
     for d in range(1, depth):
-        if sweep == "parallel":
-            reached = 1.0 - sum(given[:d]) if d <= steps else 0.0
-        else:
-            reached = sum(term(math.comb(t + d - 2, d - 1), d, t - 1) for t in range(1, steps + 1))
-        held.append(reached)
-    return given, held
+        last = steps - d + 1 if at_once else steps
+        held.append(math.fsum(term(math.comb(t + d - 2, d - 1), d, t - 1) for t in range(1, last + 1)))
+    return tuple(given), tuple(held)

@@ -32,7 +32,8 @@ def described(model: Model) -> dict[str, Any]:
         "parameters": sum(array.size for array in named.values()),
         "arithmetic": model.arithmetic,
         "method": method.pop("name"),
-        **{key: value for key, value in method.items() if isinstance(value, str | int | float)},
+        **_plain(method),
+        **_modulated(model),
         "engine": learning.engine,
         "epochs": learning.epochs,
         "seed": learning.seed,
@@ -46,6 +47,19 @@ def described(model: Model) -> dict[str, Any]:
             if k in ("accuracy", "cosines", "lowest_cosines", "residuals")
         },
     }
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
+
+
+def _modulated(model: Model) -> dict[str, Any]:
+    """The method that is modulated, if one is, and its settings."""
+    core = model.method.core
+    if core is model.method:
+        return {}
+    settings = core.settings()
+    return {"modulates": settings.pop("name"), **_plain(settings)}
 
 
 def load_both(model: Path, dataset: str) -> tuple[Model, Dataset]:

@@ -6,7 +6,7 @@ What is not named is decided here, once: `resolved` fills in what goes with what
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -15,13 +15,15 @@ from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.files import read_regular
 from lavaghost.base.names import LavaModel
 from lavaghost.base.spec import HiddenSizes, S, Size, Spec, listed, parse
-from lavaghost.methods.by_name import AnyMethod
+from lavaghost.methods.by_name import METHODS, AnyMethod
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.methods.modulated import Modulated
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
 from lavaghost.numbers.widths import exponent_of, nearest_power
 from lavaghost.online.any_learning import KINDS, AnyLearning
+from lavaghost.run.merging import merged
 from lavaghost.training.start import decided
 
 MAX_BYTES = 1 << 20
@@ -133,7 +135,32 @@ def _misplaced(values: Mapping[str, Any]) -> list[str]:
             ):
                 path = f"{section}.{key}" if section else key
                 found.append(f"{path} belongs to section {home}: write {home}: {{{key}: ...}}")
-    return found
+    return found + _unwrapped(values.get("method"))
+
+
+def _unwrapped(method: Any) -> list[str]:
+    """Keys of modulation in the section of another method, and the other way round, each with its place."""
+    if not isinstance(method, Mapping):
+        return []
+    inner = method.get("method") if method.get("name") == Modulated.name else method
+    found = []
+    if inner is not method:
+        found = [
+            f"method.{key} belongs to the method that is modulated: write method: {{method: {{{key}: ...}}}}"
+            for key in method
+            if key in Ghost.model_fields
+        ]
+    if not isinstance(inner, Mapping):
+        return found
+    name = inner.get("name", Ghost.name)
+    has = METHODS.find(name).model_fields if name in METHODS.names() else {}
+    own = Modulated.model_fields.keys() - has.keys() - {"method"}
+    return found + [
+        f"method.{'' if inner is method else 'method.'}{key} belongs to method modulated: write method: {{name: "
+        f"modulated, method: {{...}}, {key}: ...}}, or --modulate {key}=..."
+        for key in inner
+        if key in own
+    ]
 
 
 def _in_integers(learning: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,25 +213,3 @@ def values_in(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SpecError(f"{path} holds a {type(values).__name__}; give keys such as dataset and hidden")
     return values
-
-
-def merged(values: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`overrides` laid over `values`, section by section; another method brings its own settings."""
-    found = dict(values)
-    for key, value in overrides.items():
-        if isinstance(value, Mapping):
-            section = found.get(key, {})
-            if key == "method" and _another(section, value):
-                section = {}
-            # a section that is not a mapping is left for the schema to refuse
-            found[key] = merged(section, value) if isinstance(section, dict) else section
-        else:
-            found[key] = value
-    return found
-
-
-def _another(section: Any, value: Mapping[str, Any]) -> bool:
-    if not isinstance(section, Mapping):
-        return True
-    usual: Literal["ghost"] = "ghost"
-    return "name" in value and section.get("name", usual) != value["name"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lavaghost.base.errors import join_faults, warn
+from lavaghost.base.errors import SpecError, join_faults, warn
 from lavaghost.methods.base import Method
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.rules import Rule
@@ -27,7 +27,15 @@ def must_refit(start: Model) -> bool:
 
 
 def continued_method(start: Model) -> Method:
-    """The method by which a network learns on sample by sample: its own, or ghosts where it has no local rule."""
+    """The method by which a network learns on sample by sample: its own, or ghosts where it has no local rule.
+
+    Raises `SpecError` for a method that modulates another: which of the two is meant must be said.
+    """
+    if start.method.core is not start.method:
+        raise SpecError(
+            f"method {start.method.called} is for batches in floating point, and this learns sample by sample or in "
+            "integers; make a network of one method of it first: lavaghost train --from MODEL --method ghost --epochs 0"
+        )
     rule = getattr(start.method, "local_rule", None)
     return start.method if isinstance(rule, Rule) else Ghost()
 

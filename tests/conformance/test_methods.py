@@ -22,7 +22,10 @@ from lavaghost.methods.carried import multiplied
 from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
+from lavaghost.methods.least_action import LeastAction
+from lavaghost.methods.modulated import Modulated
 from lavaghost.methods.optimiser import Momentum, learned_tensors
+from lavaghost.methods.pal import Pal
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters, shapes
 from lavaghost.numbers.arithmetic import Array
@@ -42,6 +45,22 @@ METHODS_TRIED: dict[str, Method] = {
     "ghost-waiting": Ghost(mechanism="learned", plasticity=GhostSteps(pretrain_batches=3, gate=1e-6)),
     "ghost-online": Ghost(mechanism="online", feedback="random", lam=0.01),
     "ghost-random": Ghost(feedback="random"),
+    "least-action-random": LeastAction(feedback="random"),
+    "least-action-learned": LeastAction(feedback="learned", plasticity="continuous"),
+    "pal-ghosts": Pal(circuit="ghosts"),
+    "modulated-dropout": Modulated(dropout=0.3),
+    "modulated-follows": Modulated(method="backprop", dropout=0.5, dropout_follows=1),
+    "modulated-rate": Modulated(rate_end=0.1),
+    "modulated-hebbian": Modulated(method="kolen-pollack", hebbian=0.1, hebbian_share=0.01),
+    "modulated-gains": Modulated(method="fa", gains=(0.25, 0.5, 1.0)),
+    "modulated-all": Modulated(
+        method=Ghost(mechanism="learned", plasticity=SHORT),
+        dropout=0.4,
+        dropout_follows=1,
+        rate_end=0.1,
+        hebbian=0.1,
+        gains=(0.5, 1.0, 1.0),
+    ),
 }
 every = pytest.mark.parametrize("method", METHODS_TRIED.values(), ids=METHODS_TRIED.keys())
 

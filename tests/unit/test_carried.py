@@ -12,8 +12,9 @@ from onnx import numpy_helper
 from lavaghost.dynamics import initial_parameters
 from lavaghost.evaluation.quantise import quantise_model
 from lavaghost.exporters import ExportReport, available, export, find
-from lavaghost.exporters.carried import MEASURED, NONE
+from lavaghost.exporters.carried import ERRORS, MEASURED, NONE
 from lavaghost.exporters.onnx.settle import settle_graph
+from lavaghost.methods.alignment import DirectFeedbackAlignment, FeedbackAlignment
 from lavaghost.methods.backprop import Backprop, Frozen
 from lavaghost.methods.base import Method
 from lavaghost.methods.learning import Learning
@@ -71,10 +72,24 @@ def reported(trained: Model, name: str, folder: Any) -> tuple[ExportReport, dict
 
 
 @pytest.mark.parametrize("name", available())
-@pytest.mark.parametrize("method", [Backprop(), Frozen()])
-def test_a_network_without_ghosts_has_none_to_report(name, method, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "feedback"),
+    [
+        (Backprop(), ERRORS),
+        (FeedbackAlignment(), ERRORS),
+        (DirectFeedbackAlignment(), ERRORS),
+        (Frozen(), NONE),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_network_without_ghosts_has_none_to_report(name, method, feedback, tmp_path):
+    """What carries errors is in a bundle, and no loss elsewhere, since no membrane feels it."""
     _, said = reported(of_method(method), name, tmp_path)
-    assert said["ghosts"] == said["feedback"] == ("faithful", NONE)
+    assert said["ghosts"] == ("faithful", NONE)
+    if name == "yaml" and feedback == ERRORS:
+        assert said["feedback"] == ("faithful", "as projections, with its weights if they are its own")
+    else:
+        assert said["feedback"] == ("faithful", feedback)
 
 
 @pytest.mark.parametrize("physics", [{}, {"layers": (12, 4, 4)}, {"saturation": 0.3}])

@@ -189,7 +189,9 @@ def suited(network: Network, method: Method, widths: LoihiWidths = DEFAULT) -> t
 
 
 def adjusted(method: Method, **settings: Any) -> Method:
-    """A method with other settings, of those that it has."""
+    """A method with other settings, of those that it has, or its core has."""
+    if method.core is not method:
+        return method.model_copy(update={"method": adjusted(method.core, **settings)})
     return method.model_copy(
         update={name: v for name, v in settings.items() if name in type(method).model_fields}
     )
