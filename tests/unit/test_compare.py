@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.base.spec import parse
@@ -376,23 +377,21 @@ def test_the_picture_shows_means_over_epochs_and_operations(data: Data) -> None:
     cells = planned(whole, data)
     found = {cell: made_up(cell, [0.1, 0.9 + 0.02 * cell.seed, 0.97]) for cell in cells if cell.label != "slow"}
     made = rows(cells, found, whole)
-    epochs, operations, own, _, steps = comparison_figure(made, whole).axes
-    assert [line.get_label() for line in comparison_figure(made, whole).legends[0].legend_handles] == [
-        "backprop",
-        "ghost",
-    ]
-    lines = epochs.get_lines()
-    assert len(lines) == 2
-    for line in lines:
-        assert list(line.get_xdata()) == [1, 2]
-        np.testing.assert_allclose(line.get_ydata(), [91.0, 97.0])
+    figure = comparison_figure(made, whole)
+    epochs, operations, own, _, steps = figure.axes
+
+    def points(panel: Axes, line: int = 0) -> list[list[float]]:
+        return np.asarray(panel.get_lines()[line].get_xydata()).tolist()
+
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["backprop", "ghost"]
+    assert [line.get_color() for line in epochs.get_lines()] == ["#000000", "#E69F00"]
+    assert points(epochs, 0) == points(epochs, 1) == [[1, pytest.approx(91.0)], [2, pytest.approx(97.0)]]
     n, per_sample = len(data["digits"].x_train), made[0]["operations_per_sample"]
     assert operations.get_xscale() == "log"
-    assert list(operations.get_lines()[0].get_xdata()) == [n * per_sample, 2 * n * per_sample]
+    assert [x for x, _ in points(operations)] == [n * per_sample, 2 * n * per_sample]
     # the worst layer's: 1 of one seed, 0 of the other
-    np.testing.assert_allclose(own.get_lines()[0].get_ydata(), [0.5] * 3)
-    np.testing.assert_allclose(steps.get_lines()[0].get_ydata(), [(math.hypot(2, 4) + 5.0) / 2] * 3)
-    assert {line.get_color() for line in lines} == {"#000000", "#E69F00"}
+    assert [y for _, y in points(own)] == [0.5] * 3
+    assert [y for _, y in points(steps)] == pytest.approx([(math.hypot(2, 4) + 5.0) / 2] * 3)
 
 
 def test_a_picture_of_nothing_says_so(data: Data) -> None:
