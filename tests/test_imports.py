@@ -65,7 +65,7 @@ FOREIGN = {
     "sklearn": set[str](),
     "click": {"cli"},
     "rich": {"cli"},
-    "matplotlib": {"run", "hardware", "adapting"},
+    "matplotlib": {"run", "hardware", "adapting", "studies"},
 }
 """Packages that only these rooms may import."""
 

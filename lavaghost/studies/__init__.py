@@ -1,1 +1,1 @@
-"""Many runs and what they say together: accuracy and cosine against bits."""
+"""Many runs and what they say together: methods side by side, accuracy and cosine against bits."""

@@ -74,7 +74,7 @@ def _ratio(row: RunFigures, control: RunFigures | None) -> float | None:
     return mine / its if mine is not None and its else None
 
 
-def samples_until(row: RunFigures, epochs: float) -> int:
+def samples_until(row: Mapping[str, Any], epochs: float) -> int:
     """Training samples that a run has seen after `epochs`, those of pre-training included."""
     return round(row["pretraining_samples"] + epochs * row["samples"])
 

@@ -8,6 +8,7 @@ from typing import Any
 from lavaghost.base.files import write_atomic
 from lavaghost.studies.compare import Ended
 from lavaghost.studies.compare_plan import ComparedRun
+from lavaghost.studies.compare_plot import draw_comparison
 from lavaghost.studies.compare_rows import as_json, rows, summary
 from lavaghost.studies.comparison import CompareSpec
 from lavaghost.studies.precision import write_table
@@ -36,6 +37,7 @@ def write_all(
         "diverged": [cell.text for cell in cells if cell in found and found[cell].diverged],
         "table": str(write_atomic(out / "table.md", markdown(lines, comparison).encode())),
         "csv": str(write_table(made, out / "table.csv", COLUMNS)),
+        "plot": str(draw_comparison(made, comparison, out / "compare.png")),
         "rows": str(_write_json(as_json(made, lines, comparison), out / "rows.json")),
     }
 

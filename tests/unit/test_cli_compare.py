@@ -65,7 +65,7 @@ def test_parts_share_a_folder_and_tables_are_of_all(spec: Path, tmp_path: Path, 
     assert whole["missing"] == whole["diverged"] == []
     assert [line["label"] for line in whole["summary"]] == ["backprop", "by ghosts"]
     assert [len(line["seeds"]) for line in whole["summary"]] == [2, 2]
-    for key in ("table", "csv", "rows"):
+    for key in ("table", "csv", "rows", "plot"):
         assert Path(whole[key]).stat().st_size > 0
     assert run(["compare", str(spec), "--out", str(out)]) == 0
     shown = capfd.readouterr().err

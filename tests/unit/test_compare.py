@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from lavaghost.base.errors import ModelFileError, SpecError
 from lavaghost.base.spec import parse
@@ -15,6 +16,7 @@ from lavaghost.datasets import Dataset, load
 from lavaghost.studies import compare
 from lavaghost.studies.compare import Ended, ended, read_ended, refuse, run_cells
 from lavaghost.studies.compare_plan import ComparedRun, chosen, loaded, planned
+from lavaghost.studies.compare_plot import comparison_figure
 from lavaghost.studies.compare_rows import rows, summary
 from lavaghost.studies.compare_tables import write_all
 from lavaghost.studies.comparison import CompareSpec, read_comparison
@@ -368,3 +370,30 @@ def test_tables_hold_the_figures(done: tuple[tuple[ComparedRun, ...], Path], tmp
     diagnostics = {line.split(" | ")[0]: line for line in tables if "1.0000" in line}
     assert diagnostics["| backprop"].endswith(" | - |")
     assert not diagnostics["| ghost"].endswith(" | - |")
+
+
+def test_the_picture_shows_means_over_epochs_and_operations(data: Data) -> None:
+    whole = comparison()
+    cells = planned(whole, data)
+    found = {cell: made_up(cell, [0.1, 0.9 + 0.02 * cell.seed, 0.97]) for cell in cells if cell.label != "slow"}
+    made = rows(cells, found, whole)
+    figure = comparison_figure(made, whole)
+    epochs, operations, own, _, steps = figure.axes
+
+    def points(panel: Axes, line: int = 0) -> list[list[float]]:
+        return np.asarray(panel.get_lines()[line].get_xydata()).tolist()
+
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["backprop", "ghost"]
+    assert [line.get_color() for line in epochs.get_lines()] == ["#000000", "#E69F00"]
+    assert points(epochs, 0) == points(epochs, 1) == [[1, pytest.approx(91.0)], [2, pytest.approx(97.0)]]
+    n, per_sample = len(data["digits"].x_train), made[0]["operations_per_sample"]
+    assert operations.get_xscale() == "log"
+    assert [x for x, _ in points(operations)] == [n * per_sample, 2 * n * per_sample]
+    # the worst layer's: 1 of one seed, 0 of the other
+    assert [y for _, y in points(own)] == [0.5] * 3
+    assert [y for _, y in points(steps)] == pytest.approx([(math.hypot(2, 4) + 5.0) / 2] * 3)
+
+
+def test_a_picture_of_nothing_says_so(data: Data) -> None:
+    for panel in comparison_figure([], comparison()).axes:
+        assert [text.get_text() for text in panel.texts] == ["nothing has ended"]
