@@ -92,6 +92,7 @@ def test_a_withheld_target_teaches_nothing(method, model):
             session.run(2 * plan.graph.depth + 1, timeout_s=HANGING_S)
             online_epoch(plan, expected, [(SAMPLES[i], targets[i])], i)
             found = unflat(plan.graph, session.receive(network.params_out), start)
+            assert isinstance(found, Parameters)
             moved = False
             for name, array in expected.named().items():
                 np.testing.assert_array_equal(found.named()[name], array, err_msg=name)

@@ -145,7 +145,7 @@ class Has(NamedTuple):
     feedback: bool
     ghosts: bool
     predicting: bool
-    errors: bool
+    errors: bool = False
 
     @classmethod
     def of(cls, graph: Graph, course: AnyCourse | None) -> "Has":
