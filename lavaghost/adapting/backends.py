@@ -15,7 +15,7 @@ from lavaghost.model.answers import in_integers, in_steps
 from lavaghost.net.parameters import Parameters
 from lavaghost.numbers.arithmetic import Array
 from lavaghost.numbers.integers import Integers
-from lavaghost.online.course import Course, apply_trial
+from lavaghost.online.course import Course, apply_trial, taught
 from lavaghost.online.integers.compiled_network import CompiledNetwork
 from lavaghost.online.integers.integer_course import IntegerCourse
 
@@ -113,7 +113,7 @@ class FloatBackend:
         with suited_threads(self.graph, 1), np.errstate(over="ignore", invalid="ignore"):
             for i, sample in enumerate(np.asarray(x, np.float64)):
                 target = goals[labels[i] : labels[i] + 1]
-                trial = self.engine.trial(self._params, sample[np.newaxis], target, course.withholds)
+                trial = taught(course, first + i, self.engine, self._params, sample[np.newaxis], target)
                 outputs[i] = trial.free[-1][0]
                 apply_trial(course, first + i, trial, self._params)
         if not all(np.isfinite(a).all() for a in self._params.named().values()):

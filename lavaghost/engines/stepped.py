@@ -18,7 +18,7 @@ from lavaghost.numbers.integers import Integers
 
 Withholds = Callable[[Array, Array], bool]
 """Of the outputs of a free phase, and of the target in the same numbers, both `(1, n_L)`."""
-Sends = Callable[[Array, Array], Sent]
+Sends = Callable[[Array, Array], Sent | None]
 """What the output sends down, of the outputs of a free phase and of the target, both `(batch, n_L)`."""
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lavaghost.base.errors import LavaError
+from lavaghost.dynamics.errors import Sent
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
+from lavaghost.online.course import Course
 from lavaghost.online.integers.integer_course import AnyCourse
 
 
@@ -69,6 +71,26 @@ class Withholding:
             self._trial = trial
             self._withheld = self._course is not None and self._course.withholds(free, target)
         return self._withheld
+
+
+class Sending:
+    """What the output sends down in a trial where errors come down; decided once, in the first step with a target."""
+
+    def __init__(self, course: AnyCourse | None) -> None:
+        self._course = course if isinstance(course, Course) else None
+        self._trial, self._sent = -1, None
+
+    def __call__(self, trial: int, free: Array, target: Array) -> Sent | None:
+        """Of the output at the end of the free phase of `trial`, and its target, `(1, n_L)`."""
+        if trial != self._trial:
+            self._trial = trial
+            self._sent = None if self._course is None else self._course.sends(trial, free, target)
+        return self._sent
+
+
+def errors_come_down(graph: Graph, course: AnyCourse | None) -> bool:
+    """Whether a network has errors beside its membranes: only one that learns."""
+    return course is not None and graph.carries_errors
 
 
 class Lessons(NamedTuple):

@@ -45,14 +45,14 @@ def begun(
             formats = start.formats if isinstance(start, Integers) else formats_for(graph, data, widths)
         plan = IntegerCourse(graph, integer_rule(method), learning, formats, widths, per_epoch)
         return integer_start(graph, learning.seed, formats, widths, start), plan
-    params = real_start(graph, learning.seed, start)
+    params = real_start(graph, learning.seed, start, learning.init_std)
     if graph.ghosts_learn and ghosts is None:
         settings = getattr(method, "plasticity", GhostSteps())
         ghosts = online_steps(settings, first_trial(graph, params, data))
     return params, course(graph, method, learning, per_epoch * learning.epochs, ghosts=ghosts)
 
 
-def real_start(graph: Graph, seed: int, start: AnyNumbers | None) -> Parameters:
+def real_start(graph: Graph, seed: int, start: AnyNumbers | None, std: float | None = None) -> Parameters:
     """The parameters, float64, that learning in floating point begins with; see `initial_parameters`.
 
     Raises `SpecError` for integers, and for arrays of another shape than `graph` needs.
@@ -62,7 +62,7 @@ def real_start(graph: Graph, seed: int, start: AnyNumbers | None) -> Parameters:
             "the start is in integers, and this run learns in floating point; start from what they stand for, "
             "Parameters.from_named(graph, integers.real()), or learn with arithmetic loihi"
         )
-    return initial_parameters(graph, seed, np.float64, start)
+    return initial_parameters(graph, seed, np.float64, start, std)
 
 
 def integer_start(

@@ -8,7 +8,11 @@ same moment and by the same kind of step:
     dG_k = z_k r_k^T,       dc_k = z_k,   z_k = y_{k+1} + mu (r_{k+1} - g_k)
     dI_k = q_k g_k^T,                     q_k = mu_I (B_k r_{k+1} - I_k g_k)
 
-where the errors are those of the end of the free phase, the rates r_k and g_k those of the end of the trial, and
+Where errors come down beside the membranes, in place of ghosts, `post_k` is the error of layer k, with the factor that
+the output tells all cells if it tells one, and eta_k = eta(t): nothing attenuates it. What the output sends, a
+method's `Teacher` says; what is random in it is a function of the run's seed and of the number of the trial.
+
+The errors of ghosts are those of the end of the free phase, their rates r_k and g_k those of the end of the trial, and
 `y_{k+1}` makes a ghost follow the weights that it stands for. Everything waits for the end of the trial, since a
 weight that moves between the phases adds a drift that eta_k amplifies (docs/theory.md).
 
@@ -26,11 +30,13 @@ import numpy as np
 from lavaghost.base.errors import SpecError, join_faults
 from lavaghost.base.names import Decay
 from lavaghost.dynamics import Parameters
+from lavaghost.dynamics.errors import Sent
 from lavaghost.dynamics.fixed_point import restoring_gain
 from lavaghost.engines import Local, Trial
 from lavaghost.engines.stepped import Stepped
-from lavaghost.methods.base import Method
+from lavaghost.methods.base import Method, Moment, Teacher
 from lavaghost.methods.by_name import check_together
+from lavaghost.methods.carried import ERROR
 from lavaghost.methods.ghost.depth import check_depth
 from lavaghost.methods.ghost.plasticity import OnlineGhosts
 from lavaghost.methods.ghost.rules import Rule
@@ -48,6 +54,8 @@ class Course:
     pretrain   trials before them in which only learned ghosts learn
     ghosts     steps of learned ghosts; None for ghosts that do not learn
     margin     no target is given where the answer is right by more than this; None: it is always given
+    teacher    what the output sends down; None for a graph without errors that come down
+    seed       of what is random in that
     """
 
     graph: Graph
@@ -58,17 +66,26 @@ class Course:
     pretrain: int = 0
     ghosts: OnlineGhosts | None = None
     margin: float | None = None
+    teacher: Teacher | None = None
+    seed: int = 0
 
     def withholds(self, output: Array, target: Array) -> bool:
         """Whether the answer `output (1, n_L)` of a free phase is right by the margin, so that no target is given."""
         return self.margin is not None and right_by(output, target, self.margin)
+
+    def sends(self, trial: int, output: Array, target: Array) -> Sent | None:
+        """What the output `(1, n_L)` of the free phase of `trial` sends down; None where no errors come down."""
+        if self.teacher is None:
+            return None
+        return self.teacher(output, target, Moment(self.seed, 0, trial))
 
     def step(self, k: int, trial: int) -> float:
         """eta_k of layer k (from 1) in trial `trial` (from 0); 0 while ghosts are pre-trained, and if it is frozen."""
         if trial < self.pretrain or not self.graph.learns(k):
             return 0.0
         progress = (trial - self.pretrain) / self.samples
-        return learning_rate(self.eta, self.decay, progress) * restoring_gain(self.graph, k)
+        gain = restoring_gain(self.graph, k) if self.teacher is None else 1.0
+        return learning_rate(self.eta, self.decay, progress) * gain
 
     def signal(self, k: int, trial: int, local: Local) -> Array:
         """y_k, `(1, n_k)`: the postsynaptic factor of layer k, with its step."""
@@ -135,11 +152,13 @@ def course(
     """
     check_together(method, graph, learning)
     check_depth(graph, method, learning)
-    rule = getattr(method, "local_rule", None)
+    teacher = method.teacher(graph)
+    rule = getattr(method, "local_rule", None) if teacher is None else ERROR
     faults = []
     if not isinstance(rule, Rule):
         faults.append(
-            f"method {method.name!r} has no local rule, which each cell learns by; use method 'ghost'"
+            f"method {method.name!r} has no local rule, which each cell learns by; use method 'ghost', 'relaxation' "
+            "or 'brainprop'"
         )
     wanted = {"batch_size": 1, "momentum": 0.0, "weight_decay": 0.0}
     wrong = [f"{name} {getattr(learning, name)}" for name, v in wanted.items() if getattr(learning, name) != v]
@@ -155,7 +174,16 @@ def course(
         raise SpecError(join_faults(faults))
     pretrain = method.pretrain_batches(graph)
     return Course(
-        graph, rule, learning.eta, learning.eta_decay, max(samples, 1), pretrain, ghosts, learning.margin
+        graph,
+        rule,
+        learning.eta,
+        learning.eta_decay,
+        max(samples, 1),
+        pretrain,
+        ghosts,
+        learning.margin,
+        teacher,
+        learning.seed,
     )
 
 
@@ -205,6 +233,15 @@ def apply_trial(course: Course, index: int, trial: Trial, params: Parameters) ->
             arrays[name] += np.multiply.outer(post, pre)
 
 
+def taught(course: Course, index: int, engine: Stepped, params: Parameters, x: Array, target: Array) -> Trial:
+    """The trial `index` of the course, of `x (1, n_0)` with `target (1, n_L)`, on the stepped engine."""
+
+    def sends(output: Array, goal: Array) -> Sent | None:
+        return course.sends(index, output, goal)
+
+    return engine.trial(params, x, target, course.withholds, sends)
+
+
 def online_epoch(
     course: Course, params: Parameters, samples: Iterable[tuple[Array, Array]], first: int = 0
 ) -> int:
@@ -216,7 +253,7 @@ def online_epoch(
     engine = Stepped(course.graph)
     index = first
     for x, target in samples:
-        trial = engine.trial(params, x[np.newaxis], target[np.newaxis], course.withholds)
+        trial = taught(course, index, engine, params, x[np.newaxis], target[np.newaxis])
         apply_trial(course, index, trial, params)
         index += 1
     return index

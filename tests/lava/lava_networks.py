@@ -99,7 +99,7 @@ def taught(
 
 def same_state(session: Session, process: Any, state: State, where: str) -> None:
     """Every membrane that the process shows is that of the stepped engine."""
-    for field in ("v_mem", "v_ghost"):
+    for field in ("v_mem", "v_ghost", "error"):
         for k, membrane in enumerate(getattr(state, field), start=1):
             found = session.get(getattr(process, f"{field}{k}"))
             np.testing.assert_array_equal(found, membrane[0], err_msg=f"{field}{k} in {where}")

@@ -10,17 +10,20 @@ import numpy as np
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.neuron import LearningNeuronModelFixed, LearningNeuronModelFloat
 
+from lavaghost.dynamics.errors import Sent, hidden_error
 from lavaghost.dynamics.neuron import rate
 from lavaghost.dynamics.step import ghost_membrane, hidden_membrane, online_ghost, output_membrane
 from lavaghost.engines import Local
 from lavaghost.lava.both import both
-from lavaghost.lava.phases import Clock, TrialPhase, Withholding, check_nudge
+from lavaghost.lava.phases import Clock, Sending, TrialPhase, Withholding, check_nudge
 from lavaghost.lava.processes.cells.populations import (
+    CarryingCell,
     GhostCell,
     HiddenCell,
     OutputCell,
     RecordSlot,
     ReplicatingGhostCell,
+    SendingCell,
 )
 from lavaghost.lava.vectors import layer_record
 from lavaghost.net.graph import Graph
@@ -96,27 +99,34 @@ class NeuronModel(CellModel):
         """Send the rates `r`; at the end of a trial, learn."""
         sent = self.arith.message(r, self.k)
         self.send(self.s_out, r if self.k == self.graph.depth else sent)
+        down = self.sent_down(sent)
         predicted = self.arrived(self.a_ghost)  # sent before the ghosts wait for `teach_out`
         if phase.free_end:
             self.free, self.missed = r, self.arith.subtract(r, predicted)
         if phase.end and self.course is not None:
-            self._teach(self.course, r, sent, predicted, phase)
+            self._teach(self.course, r, sent, down, predicted, phase)
             return
         if self.second_part(phase) and self.course is not None and self.feedback_learns:
             self.send(self.s_fb, self.course.ahead(self.signal, negative=True))
             self.send(self.teach_out, r)
             self.send_signals(y2=-self.behind)
             return
-        self.send(self.s_fb, sent)
+        self.send(self.s_fb, down)
         self.send(self.teach_out, r)
         self.send_signals()
 
-    def _teach(self, course: AnyCourse, r: Array, sent: Array, predicted: Array, phase: TrialPhase) -> None:
+    def sent_down(self, sent: Array) -> Array:
+        """What goes to the layer below: the rates that are `sent`, unless errors go there."""
+        return sent
+
+    def _teach(
+        self, course: AnyCourse, r: Array, sent: Array, down: Array, predicted: Array, phase: TrialPhase
+    ) -> None:
         trial = phase.trial
         self.signal = y = course.signal(self.k, trial, self._local(r, predicted))
         self.behind = course.behind(r, sent)
         self.bias = course.bias(self.k, trial, self.bias, y).astype(self.v_mem.dtype, copy=False)
-        self.send(self.s_fb, course.ahead(y) if self.feedback_learns else sent)
+        self.send(self.s_fb, course.ahead(y) if self.feedback_learns else down)
         self.send(self.teach_out, y)
         cancelling = None
         if course.ghosts_learn and self.feedback is not None:
@@ -194,6 +204,77 @@ class OutputCellModel(NeuronModel):
         self.finish(self.settle(v, self.k), phase)
 
 
+class CarryingCellModel(NeuronModel):
+    """See `CarryingCell`."""
+
+    a_fb: Any
+    factor_in: Any
+    error: Any
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.e, self.factor = self.zero, None
+
+    def run_spk(self) -> None:
+        """One step of a trial."""
+        phase = self.clock.at(self.time_step)
+        drive, arriving = self.arrived(self.a_ff), self.arrived(self.a_fb)
+        factor, told = self.factor_in.recv()
+        self.factor = np.array([[factor]]) if told else None
+        v = self.zero
+        if not phase.reset:
+            v = hidden_membrane(self.v, drive, self.bias, None, None, self.graph, self.arith)
+        r = self.settle(v, self.k)
+        self.e = hidden_error(arriving, r, self.graph) if phase.nudged else self.zero
+        self.error = self.e[0]
+        self.finish(r, phase)
+
+    def sent_down(self, sent: Array) -> Array:
+        """e_k."""
+        return self.e
+
+    def _local(self, r: Array, predicted: Array) -> Local:
+        return super()._local(r, predicted)._replace(error=self.e, factor=self.factor)
+
+
+class SendingCellModel(NeuronModel):
+    """See `SendingCell`."""
+
+    y_in: Any
+    nudge_in: Any
+    factor_out: Any
+    error: Any
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.withheld, self.sending = Withholding(self.course), Sending(self.course)
+        self.e, self.factor = self.zero, None
+
+    def run_spk(self) -> None:
+        """One step of a trial."""
+        phase = self.clock.at(self.time_step)
+        drive, target = self.arrived(self.a_ff), self.arrived(self.y_in)
+        check_nudge(bool(self.nudge_in.recv()[0]), phase)
+        v = self.zero
+        if not phase.reset:
+            v = output_membrane(self.v, drive, self.bias, None, self.graph, self.arith)
+        sent: Sent | None = None
+        if phase.nudged and not self.withheld(phase.trial, self.free, target):
+            sent = self.sending(phase.trial, self.free, target)
+        self.e, self.factor = (self.zero, None) if sent is None else sent
+        self.error = self.e[0]
+        told = self.factor is not None
+        self.factor_out.send(np.array([self.factor[0, 0] if self.factor is not None else 0.0, float(told)]))
+        self.finish(self.settle(v, self.k), phase)
+
+    def sent_down(self, sent: Array) -> Array:
+        """What the method says."""
+        return self.e
+
+    def _local(self, r: Array, predicted: Array) -> Local:
+        return super()._local(r, predicted)._replace(error=self.e, factor=self.factor)
+
+
 class GhostCellModel(CellModel):
     """See `GhostCell`."""
 
@@ -258,14 +339,29 @@ NEURON = ("s_out", "s_fb", "teach_out")
 PORTS: dict[Any, tuple[type[Any], tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     HiddenCell: (HiddenCellModel, ("a_ff", "a_fb", "a_gh", "a_ghost"), NEURON, ("probe_out",)),
     OutputCell: (OutputCellModel, ("a_ff", "a_ghost", "y_in", "nudge_in"), NEURON, ("probe_out",)),
+    CarryingCell: (
+        CarryingCellModel,
+        ("a_ff", "a_fb", "a_gh", "a_ghost", "factor_in"),
+        NEURON,
+        ("probe_out",),
+    ),
+    SendingCell: (
+        SendingCellModel,
+        ("a_ff", "a_ghost", "y_in", "nudge_in"),
+        (*NEURON, "factor_out"),
+        ("probe_out",),
+    ),
     GhostCell: (GhostCellModel, ("a_in",), ("s_out", "g_out"), ()),
     ReplicatingGhostCell: (ReplicatingGhostCellModel, ("a_in",), ("s_out",), ()),
 }
+VARS: dict[Any, tuple[str, ...]] = dict.fromkeys((CarryingCell, SendingCell), ("v_mem", "bias", "error"))
 # Lava looks for models among a module's names
 globals().update(
     {
         model.__name__: model
         for process, (logic, receives, sends, floats) in PORTS.items()
-        for model in both(process, logic, __name__, receives, sends, ("v_mem", "bias"), LEARNS, floats)
+        for model in both(
+            process, logic, __name__, receives, sends, VARS.get(process, ("v_mem", "bias")), LEARNS, floats
+        )
     }
 )

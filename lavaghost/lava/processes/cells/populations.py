@@ -124,6 +124,32 @@ class OutputCell(Cell):
         self.probe_out = OutPort(shape=(1 if probe is None else probe.size,))
 
 
+class CarryingCell(HiddenCell):
+    """A hidden layer with an error beside its membrane: what arrives at `a_fb` is B_k e_{k+1}, and `s_fb` sends e_k.
+
+    factor_in  (1,)    one-to-one: what the output tells all cells, and whether it does
+    error      (n_k,)  e_k; 0 without a target
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.factor_in = InPort(shape=(2,))
+        self.error = Var(shape=(more["size"],), init=0)
+
+
+class SendingCell(OutputCell):
+    """The output of a network down which errors come; it alone sees target and outputs, and so sends what they say.
+
+    factor_out  (2,)    what it tells all cells, and 1 if it tells anything
+    error       (n_L,)  what it sends down; 0 without a target
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.factor_out = OutPort(shape=(2,))
+        self.error = Var(shape=(more["size"],), init=0)
+
+
 class GhostCell(Cell):
     """Ghosts of layer k that predict layer k + 1.
 

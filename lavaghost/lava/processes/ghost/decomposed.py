@@ -4,6 +4,7 @@
     ghosts1..    GhostCell or ReplicatingGhostCell, beside each hidden layer, where there are ghosts
     up1..L       W_k: from below onto layer k
     down1..      B_k: from layer k + 1 onto layer k, where there is feedback
+                 where errors come down in it, layers are CarryingCells and a SendingCell at the top
     copy1..      G_k: from layer k onto its ghosts
     inhibit1..   I_k: from the ghosts onto layer k; ghosts that replicate are linked one-to-one instead
     source       presents the lessons, if the network has any
@@ -30,13 +31,15 @@ from lavaghost.dynamics import wire
 from lavaghost.lava.engine_rules import Product, compile_rule, learning_rule, split_step
 from lavaghost.lava.late import late
 from lavaghost.lava.learning_dense import RoundingNumbers
-from lavaghost.lava.phases import Clock
+from lavaghost.lava.phases import Clock, errors_come_down
 from lavaghost.lava.processes.cells.populations import (
+    CarryingCell,
     GhostCell,
     HiddenCell,
     OutputCell,
     RecordSlot,
     ReplicatingGhostCell,
+    SendingCell,
 )
 from lavaghost.lava.processes.ghost.ghost_network import CLASSES, LETTERS, GhostNetwork
 from lavaghost.lava.processes.io.sources import TeachingSource
@@ -59,7 +62,8 @@ class DecomposedGhostModel(AbstractSubProcessModel):
     def __init__(self, proc: Any) -> None:
         given = proc.proc_params
         self.graph, self.course, self.arith = given["graph"], given["course"], given["arith"]
-        self.net = wire(self.graph, given["numbers"], self.arith)
+        self.errors = errors_come_down(self.graph, self.course)
+        self.net = wire(self.graph, given["numbers"], self.arith, self.errors)
         self.clock = Clock(self.graph, self.course, given["first"], given["record_every"])
         self.fixed = isinstance(self.arith, Loihi)
         self.unit = 1.0 if self.course is None else self.course.unit
@@ -85,8 +89,9 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         for k in given["record"]:
             probes[k] = RecordSlot(start, size)
             start += record_size(graph, [k])
+        hidden, output = (CarryingCell, SendingCell) if self.errors else (HiddenCell, OutputCell)
         for k in range(1, depth + 1):
-            cell = HiddenCell if k < depth else OutputCell
+            cell = hidden if k < depth else output
             self.parts[f"layer{k}"] = cell(
                 **common,
                 k=k,
@@ -114,7 +119,7 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         for k, weights in enumerate(net.weights, start=1):
             learns = (Product(self._engine_step(k)),) if graph.learns(k) else ()
             self._connect(f"up{k}", weights, "weights", k, *learns)
-        for k, feedback in enumerate(net.feedback, start=1):
+        for k, feedback in enumerate(net.feedback or net.back, start=1):
             # what stands for W_{k+1} is frozen with it
             follows = (mirrored,) if graph.tied and graph.learns(k + 1) else ()
             self._connect(f"down{k}", feedback, "feedback", k, *follows)
@@ -182,7 +187,9 @@ class DecomposedGhostModel(AbstractSubProcessModel):
             for name, letter in (("weights", "W"), ("bias", "b"), ("v_mem", "v_mem")):
                 owner = part[f"up{k}"] if name == "weights" else layer
                 getattr(proc.vars, f"{letter}{k}").alias(getattr(owner, name))
-        for k in range(1, depth) if self.graph.has_feedback else ():
+            if self.errors:
+                getattr(proc.vars, f"error{k}").alias(layer.error)
+        for k in range(1, depth) if self.net.feedback or self.net.back else ():
             self._link_back(proc, k)
 
     def _link_back(self, proc: Any, k: int) -> None:
@@ -191,6 +198,8 @@ class DecomposedGhostModel(AbstractSubProcessModel):
         above.s_fb.connect(down.s_in)
         self._onto(f"down{k}", layer, layer.a_fb)
         getattr(proc.vars, f"B{k}").alias(down.weights)
+        if self.errors:
+            part[f"layer{self.graph.depth}"].factor_out.connect(layer.factor_in)
         if not self.graph.has_ghosts:
             return
         ghosts = part[f"ghosts{k}"]

@@ -20,7 +20,7 @@ from lavaghost.dynamics.neuron import rate
 from lavaghost.engines import Trial
 from lavaghost.engines.stepped import Stepped
 from lavaghost.lava.late import late
-from lavaghost.lava.phases import Clock, TrialPhase, Withholding
+from lavaghost.lava.phases import Clock, Sending, TrialPhase, Withholding, errors_come_down
 from lavaghost.lava.processes.ghost.ghost_network import (
     CLASSES,
     LETTERS,
@@ -59,7 +59,7 @@ class FusedGhostModel(Seeing):
         self.export_after: frozenset[int] = proc_params["export_after"]
         self.record: tuple[int, ...] = proc_params["record"]
         self.clock = Clock(self.graph, self.course, proc_params["first"], proc_params["record_every"])
-        self.withheld = Withholding(self.course)
+        self.withheld, self.sending = Withholding(self.course), Sending(self.course)
         self.engine = Stepped(self.graph, ARITH)
         self.net: Wiring | None = None
         self.params: Parameters
@@ -81,10 +81,13 @@ class FusedGhostModel(Seeing):
         if phase.reset:
             self.state = start_trial(self.net, self.drive, ARITH)
         else:
-            goal = None if target is None else target[np.newaxis]
+            goal, sent = None if target is None else target[np.newaxis], None
             if goal is not None and self.withheld(phase.trial, self._output(self.free_state), goal):
                 goal = None
-            self.state = network_step(self.net, self.state, self.drive, goal, ARITH, nudged=phase.nudged)
+            if self.net.back:
+                sent = None if goal is None else self.sending(phase.trial, self._output(self.free_state), goal)
+                goal = None
+            self.state = network_step(self.net, self.state, self.drive, goal, ARITH, phase.nudged, sent)
         for name, membrane in membranes(self.state).items():
             setattr(self, name, membrane)
         self.r_out.send(self._output(self.state)[0])
@@ -129,14 +132,14 @@ class FusedGhostModel(Seeing):
             field, k = name.split(".")
             owned[name] = getattr(self, f"{LETTERS[field]}{k}")
         self.params = Parameters.from_named(self.graph, owned)
-        net = wire(self.graph, self.params, ARITH)
+        net = wire(self.graph, self.params, ARITH, errors_come_down(self.graph, self.course))
         self._copy(net)
         return net
 
     def _copy(self, net: Wiring) -> None:
         """Bring up to date what is a copy of weights: tied feedback, and the Vars of tied and duplicate ones."""
-        if self.graph.tied:
-            for feedback, weights in zip(net.feedback, net.weights[1:], strict=True):
+        if self.graph.tied and (net.feedback or net.back):
+            for feedback, weights in zip(net.feedback or net.back, net.weights[1:], strict=True):
                 np.copyto(feedback, weights.T)
         for name, array in connections(net).items():
             shown = getattr(self, name)

@@ -16,7 +16,7 @@ from lava.magma.core.process.variable import Var
 
 from lavaghost.dynamics import State, Wiring, start_trial, wire
 from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, check_dense, matrices
-from lavaghost.lava.phases import Lessons
+from lavaghost.lava.phases import Lessons, errors_come_down
 from lavaghost.lava.vectors import flat_size, record_size
 from lavaghost.net.graph import Graph
 from lavaghost.numbers.arithmetic import Array
@@ -61,6 +61,7 @@ class GhostNetwork(AbstractProcess):
     B1..    (n_k, n_{k+1})   feedback, if there is any; tied, it shows W_{k+1}^T
     G1..    (n_{k+1}, n_k)   c1..  (n_{k+1},)   I1..  (n_k, n_{k+1})   ghosts that predict; copies show W, b, B
     v_ghost1..               (n_{k+1},), or (n_k,) for ghosts that replicate, which have no G, c, I
+    error1..errorL (n_k,)    where errors come down beside the membranes and there is a course to learn; then B too
 
     Two models compute the same numbers: a fused one, and one that is a network of Lava processes (`decomposed`);
     a run configuration chooses, with `select_sub_proc_model`.
@@ -97,7 +98,7 @@ class GhostNetwork(AbstractProcess):
         self.r_out = OutPort(shape=(sizes[-1],))
         self.params_out = OutPort(shape=(flat_size(graph),))
         self.record_out = OutPort(shape=(max(1, record_size(graph, record)),))
-        net = wire(graph, numbers, arith)
+        net = wire(graph, numbers, arith, errors_come_down(graph, course))
         state = start_trial(net, arith.zeros(1, sizes[1]), arith)
         for name, array in (connections(net) | membranes(state)).items():
             setattr(self, name, Var(shape=array.shape, init=array))
@@ -114,7 +115,7 @@ def connections(net: Wiring) -> dict[str, Array]:
     groups = {
         "weights": net.weights,
         "biases": net.biases,
-        "feedback": net.feedback,
+        "feedback": net.feedback or net.back,
         "ghost_weights": net.ghost_weights,
         "ghost_biases": net.ghost_biases,
         "ghost_inhibition": net.inhibition,
@@ -128,9 +129,10 @@ def connections(net: Wiring) -> dict[str, Array]:
 
 
 def membranes(state: State) -> dict[str, Array]:
-    """The Vars of a network that are membranes, by name; views of a state with one sample."""
+    """The Vars of a network that are states, by name; views of a state with one sample."""
     v_mem = _numbered("v_mem", [u[0] for u in state.v_mem])
-    return v_mem | _numbered("v_ghost", [v[0] for v in state.v_ghost])
+    v_ghost = _numbered("v_ghost", [v[0] for v in state.v_ghost])
+    return v_mem | v_ghost | _numbered("error", [e[0] for e in state.error])
 
 
 def _numbered(name: str, arrays: Iterable[Array]) -> dict[str, Array]:
@@ -138,29 +140,32 @@ def _numbered(name: str, arrays: Iterable[Array]) -> dict[str, Array]:
 
 
 class Has(NamedTuple):
-    """What a graph has, beside layers: feedback, ghosts, and whether these have connections of their own."""
+    """What a graph has, beside layers: feedback, ghosts, whether these have connections of their own, and errors."""
 
     feedback: bool
     ghosts: bool
     predicting: bool
+    errors: bool = False
 
     @classmethod
-    def of(cls, graph: Graph) -> "Has":
-        """What `graph` has."""
-        return cls(graph.has_feedback, graph.has_ghosts, graph.predicts)
+    def of(cls, graph: Graph, course: AnyCourse | None) -> "Has":
+        """What `graph` has, with a course or without."""
+        return cls(graph.has_feedback, graph.has_ghosts, graph.predicts, errors_come_down(graph, course))
 
     @property
     def title(self) -> str:
         """How classes of this family begin."""
         if self.ghosts:
             return "Ghost" if self.predicting else "ReplicatingGhost"
+        if self.errors:
+            return "Error"
         return "Feedback" if self.feedback else "Feedforward"
 
     @property
     def letters(self) -> tuple[str, ...]:
         """Vars of each hidden layer, beside W, b and v_mem."""
         return (
-            *("B" * self.feedback),
+            *("B" * (self.feedback or self.errors)),
             *("GcI" * self.predicting),
             *(("v_ghost",) if self.ghosts else ()),
         )
@@ -168,7 +173,8 @@ class Has(NamedTuple):
 
 def var_names(hidden: int, has: Has) -> list[str]:
     """Names of the Vars of a network with `hidden` hidden layers."""
-    deep = [f"{name}{k}" for name in ("W", "b", "v_mem") for k in range(1, hidden + 2)]
+    of_layers = ("W", "b", "v_mem", *(("error",) if has.errors else ()))
+    deep = [f"{name}{k}" for name in of_layers for k in range(1, hidden + 2)]
     return deep + [f"{name}{k}" for name in has.letters for k in range(1, hidden + 1)]
 
 
@@ -177,9 +183,9 @@ CLASSES: dict[tuple[int, Has], type[GhostNetwork]] = {}
 Lava executes for each compilation, define a model for each."""
 
 
-def class_of(graph: Graph) -> type[GhostNetwork]:
+def class_of(graph: Graph, course: AnyCourse | None = None) -> type[GhostNetwork]:
     """The class of networks with as many layers as `graph`, and with what it has."""
-    key = hidden, has = graph.depth - 1, Has.of(graph)
+    key = hidden, has = graph.depth - 1, Has.of(graph, course)
     if key not in CLASSES:
         text = f"{has.title} network with {hidden} hidden layers."
         body = {"__module__": __name__, "__doc__": text}
@@ -206,7 +212,7 @@ def ghost_network(
     if course is not None:
         check_dense(graph)
     graph, numbers = matrices(graph, numbers)
-    return class_of(graph)(
+    return class_of(graph, course)(
         graph=graph,
         numbers=numbers,
         course=course,
