@@ -49,6 +49,7 @@ def test_a_method_of_three_steps_more_costs_what_three_steps_cost():
         assert b > a
     step = (t[1]["parts"]["synapses"] - t[0]["parts"]["synapses"]) / 3
     one = load_chip("loihi1").energy.synapse.limit
+    assert one is not None
     assert step == pytest.approx(BACK * one)
     forward = t[0]["parts"]["synapses"] - 3 * step  # two steps and the one in which the output has its error
     assert forward == pytest.approx((len(NETWORK.layers)) * UP * one)
@@ -85,7 +86,8 @@ def test_where_spikes_carry_no_numbers_it_says_so_and_what_it_assumed():
 
 
 def test_less_active_networks_cost_less_and_ghosts_are_as_active_as_what_they_stand_for():
-    busy, half = (dict.fromkeys(("input", "hidden.1", "hidden.2", "output"), r) for r in (1.0, 0.5))
+    names = ("input", "hidden.1", "hidden.2", "output")
+    busy, half = (dict.fromkeys(names, r) for r in (1.0, 0.5))
     found = [rows("ghost", "fa", activity=Activity(1, r, r, "here")) for r in (busy, half)]
     for whole, part in zip(*found, strict=True):
         assert part["parts"]["synapses"] == pytest.approx(whole["parts"]["synapses"] / 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lavaghost.dynamics import Parameters, initial_parameters
+from lavaghost.dynamics import Parameters
 from lavaghost.engines.equilibrium import Equilibrium
 from lavaghost.engines.stepped import Stepped
 from lavaghost.methods.backprop import Backprop, Frozen
