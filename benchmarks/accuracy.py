@@ -91,9 +91,8 @@ def line(row: Row, found: list[dict[str, Any]]) -> str:
     """One Markdown line: mean and spread over the seeds, and the worst cosine and residual of any seed."""
     accuracy = 100 * np.array([f["accuracy"] for f in found])
     cosines = np.min([f["cosines"] for f in found], axis=0)
-    residuals = np.max([f["residuals"] for f in found], axis=0)
-    control = "--method" in row.options
-    ghosts = "" if control else " ".join(f"{r:.3f}" for r in residuals)
+    residuals = [f["residuals"] for f in found if "residuals" in f]
+    ghosts = " ".join(f"{r:.3f}" for r in np.max(residuals, axis=0)) if residuals else ""
     return (
         f"| {row.name} | {accuracy.mean():.2f} | {accuracy.min():.2f} to {accuracy.max():.2f} | {len(found)} "
         f"| {' '.join(f'{c:.4f}' for c in cosines)} | {ghosts} | {np.mean([f['seconds'] for f in found]):.0f} "

@@ -228,7 +228,7 @@ class _Stage:
             x, target = probe_of(data)
             target = np.pad(target, ((0, 0), (0, len(model.labels) - target.shape[1])))
             found = diagnose(model.graph, model.method, stepped, model.params, model.state, x, target)
-        return {key: found.get(key, []) for key in ("cosines", "residuals")}
+        return {key: found[key] for key in ("cosines", "residuals") if key in found}
 
     def _price(self, last: Mapping[str, Any]) -> dict[str, Any]:
         """Energy and time of a sample on the chip that is named, and what others measured."""

@@ -22,7 +22,7 @@ from lavaghost.hardware.activity import Activity
 from lavaghost.hardware.placement import Mapping
 from lavaghost.hardware.schema import Energy, Hardware, Latency
 from lavaghost.hardware.traffic import Traffic, during
-from lavaghost.methods.footprint import Phase
+from lavaghost.methods.footprint import Stretch
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def events(mapping: Mapping, activity: Activity, traffic: Traffic) -> Events:
 
 
 def cost_of_phases(
-    mapping: Mapping, activity: Activity, whole: Traffic, phases: Sequence[Phase], taught: float = 1.0
+    mapping: Mapping, activity: Activity, whole: Traffic, phases: Sequence[Stretch], taught: float = 1.0
 ) -> Cost:
     """Energy and time of one training sample, phase by phase; what learns does so at the end of the last one.
 

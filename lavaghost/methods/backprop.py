@@ -8,7 +8,7 @@ from lavaghost.dynamics.neuron import nudge
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Method, Needs, OwnState
 from lavaghost.methods.carried import ForwardWork, along_weights, carried, forward_work, with_errors
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -87,7 +87,7 @@ class Frozen(Backprop):
 
     def footprint(self, graph: Graph) -> Footprint:
         """See `Method`."""
-        phases = (Phase("forward", graph.depth + 1, ("feedforward",)),)
+        phases = (Stretch("forward", graph.depth + 1, ("feedforward",)),)
         return Footprint(phases, ("rate",), "the rate before it, and the error of its output", signed=False)
 
     def operations(self, graph: Graph, learning: Any) -> int:

@@ -27,7 +27,7 @@ from lavaghost.base.names import Engine, FeedbackKind
 from lavaghost.base.spec import Spec
 from lavaghost.dynamics.errors import Sent
 from lavaghost.methods import footprint
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -188,7 +188,7 @@ class Method(Spec):
 
     def footprint(self, graph: Graph) -> Footprint:
         """What a training sample needs on a chip; a forward pass and the change unless it says otherwise."""
-        phases = (Phase("forward", graph.depth + 1, ("feedforward",)),)
+        phases = (Stretch("forward", graph.depth + 1, ("feedforward",)),)
         return Footprint(phases, ("rate",), "the rate before it, and one signal behind it", signed=True)
 
     def operations(self, graph: Graph, learning: Any) -> int:

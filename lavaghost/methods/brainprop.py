@@ -37,7 +37,7 @@ from lavaghost.methods.carried import (
     with_errors,
     work_in_time,
 )
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
@@ -120,7 +120,10 @@ class BrainProp(Method):
     def footprint(self, graph: Graph) -> Footprint:
         """See `Method`."""
         return Footprint(
-            (Phase("forward", graph.depth + 1, ("feedforward",)), Phase("attention", graph.depth, ("error",))),
+            (
+                Stretch("forward", graph.depth + 1, ("feedforward",)),
+                Stretch("attention", graph.depth, ("error",)),
+            ),
             ("rate", "attention"),
             "the rate before it, kept from the forward phase, the attention behind it, and one global signal, the "
             "error of the expected reward",

@@ -17,14 +17,14 @@ from lavaghost.methods.learning import engine_faults
 from lavaghost.methods.least_action import LeastAction
 from lavaghost.methods.modulated import Modulated
 from lavaghost.methods.pal import Pal
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.graph import Graph
 
 OURS: tuple[type[Method], ...] = (
     Ghost,
     Backprop,
     Frozen,
-    Relaxation,
+    ActivationRelaxation,
     LeastAction,
     Pal,
     BrainProp,

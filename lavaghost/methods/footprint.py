@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lavaghost.net.graph import Graph, Path, Projection
 
 
-class Phase(NamedTuple):
+class Stretch(NamedTuple):
     """`steps` time steps in which the projections of `paths` carry messages; the others are silent."""
 
     name: str
@@ -29,7 +29,7 @@ class Footprint(NamedTuple):
     signed   whether messages have a sign, which a spike has not
     """
 
-    phases: tuple[Phase, ...]
+    phases: tuple[Stretch, ...]
     states: tuple[str, ...]
     reads: str
     signed: bool
@@ -49,9 +49,9 @@ class Footprint(NamedTuple):
 
 def carried_down(graph: Graph) -> Footprint:
     """Of a forward pass, after which errors come down beside the membranes; a layer a step."""
-    forward = Phase("forward", graph.depth + 1, ("feedforward",))
+    forward = Stretch("forward", graph.depth + 1, ("feedforward",))
     return Footprint(
-        (forward, Phase("error", graph.depth, ("error",))),
+        (forward, Stretch("error", graph.depth, ("error",))),
         ("rate", "error"),
         "the rate before it, kept from the forward phase, and the error behind it",
         signed=True,

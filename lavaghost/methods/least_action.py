@@ -33,7 +33,7 @@ from lavaghost.engines.latent import passage_steps, presentation
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
 from lavaghost.methods.carried import along_weights, down, driven, passed_up, returned, with_errors
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -138,7 +138,7 @@ class LeastAction(Method):
     def footprint(self, graph: Graph) -> Footprint:
         """See `Method`: in time, errors and rates at once."""
         return Footprint(
-            (Phase("presentation", self.steps_in(graph) + 1, ("feedforward", "error")),),
+            (Stretch("presentation", self.steps_in(graph) + 1, ("feedforward", "error")),),
             ("prospective rate", "error"),
             "the rate before it and the error behind it, in every step"
             + (" after the first 2 L" if self.plasticity == "waiting" else ""),

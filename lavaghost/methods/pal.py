@@ -37,7 +37,7 @@ from lavaghost.engines.latent import passage_steps, presentation
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
 from lavaghost.methods.carried import along_weights, carried, driven, passed_up, with_errors
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.methods.ghost.method import PATHS, Ghost, GhostWork
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
@@ -284,7 +284,7 @@ class Pal(Method):
         taught = "; feedback, the noise of its neuron and the high-passed rate above"
         if self.circuit == "ghosts":
             ghost = self.ghost.footprint(graph)
-            noisy = Phase("noise", graph.schedule.t_free_steps, PATHS)
+            noisy = Stretch("noise", graph.schedule.t_free_steps, PATHS)
             return ghost._replace(
                 phases=(noisy, *ghost.phases),
                 states=(*ghost.states, "noise", "change by noise"),
@@ -292,7 +292,7 @@ class Pal(Method):
                 signed=True,
             )
         return Footprint(
-            (Phase("presentation", self.steps_in(graph) + 1, ("feedforward", "error")),),
+            (Stretch("presentation", self.steps_in(graph) + 1, ("feedforward", "error")),),
             ("prospective rate", "error", "noise", "high-passed rate"),
             "the rate before it and the error behind it, in every step after the first 2 L" + taught,
             signed=True,

@@ -36,7 +36,7 @@ from lavaghost.methods.carried import (
     with_errors,
     work_in_time,
 )
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -46,7 +46,7 @@ RESIDUE = 0.5
 """The authors' x_L is 2 (r_L - y) and their x_k starts at r_k; here x_L is r_L - y, so x_k starts at half of r_k."""
 
 
-class Relaxation(Method):
+class ActivationRelaxation(Method):
     """Activation relaxation; see the module. `relaxation` of the command line.
 
     steps       T; as many as there are hidden layers unless given, which with rate 1 is exact
@@ -58,7 +58,7 @@ class Relaxation(Method):
     feedback    B_k: tied, random (the authors' feedback alignment), or learned as the weights are
 
     Published: steps 100, rate 0.1, start rates; relaxed: feedback learned, derivative false, and both.
-    Example: `Relaxation(steps=100, rate=0.1, start="rates")`.
+    Example: `ActivationRelaxation(steps=100, rate=0.1, start="rates")`.
     """
 
     name: ClassVar[str] = "relaxation"
@@ -169,9 +169,9 @@ class Relaxation(Method):
 
     def footprint(self, graph: Graph) -> Footprint:
         """See `Method`; in time all layers step at once."""
-        forward = Phase("forward", graph.depth + 1, ("feedforward",))
+        forward = Stretch("forward", graph.depth + 1, ("feedforward",))
         return Footprint(
-            (forward, Phase("relaxation", self.steps_in(graph) + 1, ("error",))),
+            (forward, Stretch("relaxation", self.steps_in(graph) + 1, ("error",))),
             ("rate", "relaxing activity"),
             "the rate before it, kept from the forward phase, and the relaxed activity behind it",
             signed=True,

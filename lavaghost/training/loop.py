@@ -104,7 +104,8 @@ class Trained(NamedTuple):
             **run,
             "cosines": last.get("cosines", []),
             "lowest_cosines": [min(layer) for layer in zip(*cosines, strict=True)],
-            "residuals": last.get("residuals", []),
+            # of ghosts, where there are any
+            **({"residuals": last["residuals"]} if "residuals" in last else {}),
         }
 
 

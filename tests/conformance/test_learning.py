@@ -110,7 +110,12 @@ def test_shapes_dtypes_and_finite_numbers(case: Case, engine: str, dtype: type):
     params = p.params.astype(dtype)
     changes = asked(p.method, p.graph, params, p.x.astype(dtype), p.target.astype(dtype), engine=engine)
     n = p.graph.layers
-    assert len(changes.factors) == p.graph.depth
+    learned = [f"feedback.{k}" for k in range(1, p.graph.depth)] if p.method.feedback == "learned" else []
+    assert set(changes.factors) == {*(f"weights.{k}" for k in range(1, p.graph.depth + 1)), *learned}
+    for name in learned:  # B_k moves as W_{k+1} does, turned round
+        above = changes.factors[f"weights.{int(name[-1]) + 1}"]
+        assert changes.factors[name].post is above.pre
+        assert changes.factors[name].pre is above.post
     for k in range(1, p.graph.depth + 1):
         factor = changes.factors[f"weights.{k}"]
         assert factor.post.shape == (BATCH, n[k])

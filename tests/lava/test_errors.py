@@ -16,7 +16,7 @@ from lavaghost.lava.vectors import unflat
 from lavaghost.methods.base import Method
 from lavaghost.methods.brainprop import BrainProp
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.online.course import Course, course, online_epoch
@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("nothing_left")]
 
 MODELS = ("fused", "decomposed")
 CASES: list[tuple[Method, int, dict[str, Any]]] = [
-    (Relaxation(), 1, {}),
-    (Relaxation(feedback="random"), 2, {"activation": "hard_sigmoid"}),
-    (Relaxation(), 2, {"loss": "squared_error", "saturation": 0.8, "plastic": (1, 3)}),
+    (ActivationRelaxation(), 1, {}),
+    (ActivationRelaxation(feedback="random"), 2, {"activation": "hard_sigmoid"}),
+    (ActivationRelaxation(), 2, {"loss": "squared_error", "saturation": 0.8, "plastic": (1, 3)}),
     (BrainProp(epsilon=0.5), 1, {"activation": "hard_sigmoid"}),
     (BrainProp(epsilon=0.5, temperature=1.0), 2, {"saturation": 0.8}),
     (BrainProp(feedback="random", epsilon=0.5), 2, {}),
@@ -80,7 +80,7 @@ def test_every_state_and_weight(method, hidden, fields, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("method", [Relaxation(), BrainProp(epsilon=0.5)])
+@pytest.mark.parametrize("method", [ActivationRelaxation(), BrainProp(epsilon=0.5)])
 def test_a_withheld_target_teaches_nothing(method, model):
     plan, start = case(method, 1, {}, margin=1e-9)
     output = Stepped(plan.graph).output(start, SAMPLES)
@@ -103,7 +103,7 @@ def test_a_withheld_target_teaches_nothing(method, model):
 def test_only_weights_and_what_is_tied_to_them_learn_and_nothing_of_ghosts_is_there():
     kinds, names = {}, set()
     for feedback in ("tied", "random"):
-        plan, start = case(Relaxation(feedback=feedback), 2, {})
+        plan, start = case(ActivationRelaxation(feedback=feedback), 2, {})
         with taught(plan.graph, start, plan, "decomposed") as (session, network):
             session.run(1, timeout_s=HANGING_S)
             parts = vars(network.procs)
@@ -128,7 +128,7 @@ def test_a_choice_is_a_function_of_seed_and_trial_and_a_course_can_be_pickled():
 
 
 @pytest.mark.parametrize(
-    ("method", "loss"), [(Relaxation(), "cross_entropy"), (BrainProp(epsilon=0.2), "squared_error")]
+    ("method", "loss"), [(ActivationRelaxation(), "cross_entropy"), (BrainProp(epsilon=0.2), "squared_error")]
 )
 def test_digits_on_lava_are_those_of_the_loop_and_a_killed_run_resumes(method, loss, digits, tmp_path):
     network = Network(layers=(64, 24, 10), loss=loss)

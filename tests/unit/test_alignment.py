@@ -20,7 +20,7 @@ from lavaghost.methods.ghost.method import Ghost
 from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.optimiser import Momentum, learned_tensors
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.arithmetic import Array
@@ -74,7 +74,9 @@ def turned(params: Parameters) -> tuple[Array, ...]:
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
-@pytest.mark.parametrize("method", [FeedbackAlignment(), KolenPollack(), Relaxation(feedback="random")])
+@pytest.mark.parametrize(
+    "method", [FeedbackAlignment(), KolenPollack(), ActivationRelaxation(feedback="random")]
+)
 def test_feedback_equal_to_the_transpose_is_backprop(method, loss):
     case = Case(method, loss=loss)
     wanted = Case(Backprop(), loss=loss).errors()
@@ -178,7 +180,7 @@ def test_only_fixed_magnitudes_are_numbers_of_its_own():
 
 LEARN = (
     KolenPollack(),
-    Relaxation(feedback="learned"),
+    ActivationRelaxation(feedback="learned"),
     BrainProp(feedback="learned", epsilon=0.3),
     Ghost(feedback="learned"),
     Ghost(feedback="learned", mechanism="online"),

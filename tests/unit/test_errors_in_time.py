@@ -13,7 +13,7 @@ from lavaghost.methods.base import Batch, Changes, Method, Moment
 from lavaghost.methods.brainprop import BrainProp, choice
 from lavaghost.methods.by_name import check_together, method_of
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
@@ -26,8 +26,8 @@ DRAW = np.random.default_rng(0)
 X, TARGET = DRAW.random((9, 6)), np.eye(4)[DRAW.integers(0, 4, 9)]
 WHEN = Moment(1, 2, 3)
 METHODS: list[tuple[Method, str]] = [
-    (Relaxation(), "cross_entropy"),
-    (Relaxation(feedback="random"), "squared_error"),
+    (ActivationRelaxation(), "cross_entropy"),
+    (ActivationRelaxation(feedback="random"), "squared_error"),
     (BrainProp(epsilon=0.5), "squared_error"),
     (BrainProp(feedback="random", epsilon=0.5), "squared_error"),
 ]
@@ -115,7 +115,7 @@ def test_a_batch_is_its_samples_one_by_one(method, loss):
 
 
 def test_an_error_passes_a_layer_a_step_and_the_trial_ends_when_it_is_everywhere():
-    graph, params = started(Relaxation(), LAYERS[1], loss="squared_error")
+    graph, params = started(ActivationRelaxation(), LAYERS[1], loss="squared_error")
     depth = graph.depth
     states = [state for _, state in Stepped(graph).states(params, X, TARGET)]
     assert len(states) == 2 * depth + 1
@@ -139,7 +139,7 @@ def test_membranes_do_not_feel_what_comes_down(method, loss):
 
 
 def test_without_a_target_or_with_a_withheld_one_nothing_comes_down():
-    graph, params = started(Relaxation(), LAYERS[0])
+    graph, params = started(ActivationRelaxation(), LAYERS[0])
     engine = Stepped(graph)
     net, state = list(engine.states(params, X))[-1]
     assert (net.back, net.feedback, state.error, state.carried) == ((), (), (), ())
@@ -199,7 +199,7 @@ def test_it_learns_in_steps_what_it_learns_at_equilibrium(method, loss, digits):
     ],
 )
 def test_relaxation_of_another_kind_is_refused_with_what_to_use(settings, said, engine):
-    method = Relaxation(**settings)
+    method = ActivationRelaxation(**settings)
     graph = method.graph(Network(layers=LAYERS[0]))
     with pytest.raises(SpecError, match=said) as caught:
         check_together(method, graph, Learning(engine=engine))

@@ -17,7 +17,7 @@ from lavaghost.hardware.side_by_side import side_by_side
 from lavaghost.methods.by_name import METHODS, method_of
 from lavaghost.methods.footprint import weights
 from lavaghost.methods.ghost.method import Ghost
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.network import Network
 
 NETWORK = Network(layers=(20, 12, 8, 5))
@@ -42,7 +42,7 @@ def test_counts_are_those_of_the_graph_that_a_method_puts_beside_the_network():
 
 def test_a_method_of_three_steps_more_costs_what_three_steps_cost():
     """Energy and time are linear in the steps of a phase, and a phase pays for its own paths alone."""
-    t = [rows(Relaxation(steps=n))[0] for n in (2, 5, 8)]
+    t = [rows(ActivationRelaxation(steps=n))[0] for n in (2, 5, 8)]
     for key in ("energy_j", "latency_s", "steps_per_sample"):
         a, b, c = (row[key] for row in t)
         assert b - a == pytest.approx(c - b, rel=1e-9)
@@ -86,8 +86,8 @@ def test_where_spikes_carry_no_numbers_it_says_so_and_what_it_assumed():
 
 
 def test_less_active_networks_cost_less_and_ghosts_are_as_active_as_what_they_stand_for():
-    names = ("input", "hidden.1", "hidden.2", "output")
-    busy, half = (dict.fromkeys(names, r) for r in (1.0, 0.5))
+    names: tuple[str, ...] = ("input", "hidden.1", "hidden.2", "output")
+    busy, half = ({str(name): r for name in names} for r in (1.0, 0.5))
     found = [rows("ghost", "fa", activity=Activity(1, r, r, "here")) for r in (busy, half)]
     for whole, part in zip(*found, strict=True):
         assert part["parts"]["synapses"] == pytest.approx(whole["parts"]["synapses"] / 2)

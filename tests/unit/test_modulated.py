@@ -19,7 +19,7 @@ from lavaghost.methods.ghost.plasticity import GhostSteps
 from lavaghost.methods.ghost.residuals import residuals
 from lavaghost.methods.learning import Learning
 from lavaghost.methods.modulated import FOLLOWED, OWN, Modulated
-from lavaghost.methods.relaxation import Relaxation
+from lavaghost.methods.relaxation import ActivationRelaxation
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
@@ -37,7 +37,7 @@ WRAPPED: dict[str, Method] = {
     "ghost-learned": LEARNED,
     "ghost-online": Ghost(mechanism="online", lam=0.01),
     "backprop": method_of("backprop"),
-    "relaxation": Relaxation(steps=5, rate=0.5, start="rates"),
+    "relaxation": ActivationRelaxation(steps=5, rate=0.5, start="rates"),
     "kolen-pollack": method_of("kolen-pollack"),
     "dfa": method_of("dfa"),
     "brainprop": method_of("brainprop"),

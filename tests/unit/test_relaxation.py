@@ -14,7 +14,7 @@ from lavaghost.methods.backprop import Backprop
 from lavaghost.methods.by_name import check_together
 from lavaghost.methods.carried import multiplied
 from lavaghost.methods.learning import Learning
-from lavaghost.methods.relaxation import Relaxation, weights_of
+from lavaghost.methods.relaxation import ActivationRelaxation, weights_of
 from lavaghost.net.graph import Graph
 from lavaghost.net.network import Network
 from lavaghost.numbers.arithmetic import Array
@@ -46,7 +46,9 @@ class Passed(NamedTuple):
     target: Array
 
 
-def passed(method: Relaxation, layers: tuple[int, ...], batch: int, seed: int, **physics: Any) -> Passed:
+def passed(
+    method: ActivationRelaxation, layers: tuple[int, ...], batch: int, seed: int, **physics: Any
+) -> Passed:
     network = Network.model_validate({"layers": layers, "loss": "squared_error", **physics})
     graph = method.graph(network)
     params = parameters(graph, seed)
@@ -55,13 +57,13 @@ def passed(method: Relaxation, layers: tuple[int, ...], batch: int, seed: int, *
     return Passed(graph, params, [x, *rates], rates[-1] - target, x, target)
 
 
-def relaxed(method: Relaxation, p: Passed, dtype: type = np.float64) -> list[Array]:
+def relaxed(method: ActivationRelaxation, p: Passed, dtype: type = np.float64) -> list[Array]:
     """x_1..x_L by the method, in `dtype`."""
     rates = [r.astype(dtype) for r in p.rates]
     return method.relaxed(p.graph, p.params.astype(dtype), rates, p.top.astype(dtype))
 
 
-def stepped(method: Relaxation, p: Passed, steps: int, without_signs: bool = False) -> list[Array]:
+def stepped(method: ActivationRelaxation, p: Passed, steps: int, without_signs: bool = False) -> list[Array]:
     """x_1..x_L by the equation, a loop over steps and layers; `without_signs` all terms add up, a bound of rounding."""
     sizes = np.abs if without_signs else np.asarray
     a, depth = method.rate, p.graph.depth
@@ -96,7 +98,7 @@ def changes(method: Any, p: Passed) -> list[Array]:
 @settings(max_examples=150)
 def test_the_sums_are_the_steps(data, seed):
     steps = data.draw(st.integers(1, 200), "steps")
-    method = Relaxation(
+    method = ActivationRelaxation(
         steps=steps,
         rate=data.draw(st.sampled_from([0.005, 0.05, 0.1, 0.3, 0.5, 0.9, 0.995, 1.0]), "rate"),
         start=data.draw(st.sampled_from(STARTS), "start"),
@@ -166,13 +168,13 @@ def test_what_steps_leave_of_each_layer_is_what_was_published():
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_whole_steps_to_layer_one_are_backprop_to_the_bit(loss, layers, solve, sweep):
     """A = 1: L - 1 steps at once, or one from the top down; more change nothing. They are the default."""
-    p = passed(Relaxation(), layers, 12, 1, loss=loss)
+    p = passed(ActivationRelaxation(), layers, 12, 1, loss=loss)
     graph, single = p.graph, p.params.astype(np.float32)
     x, target = p.x.astype(np.float32), p.target.astype(np.float32)
     wanted = asked(Backprop(), graph, single, x, target).factors
     enough = 1 if sweep == "sequential" else graph.depth - 1
     for steps in (None, enough, graph.depth + 5):
-        method = Relaxation(steps=steps, sweep=sweep, solve=solve)
+        method = ActivationRelaxation(steps=steps, sweep=sweep, solve=solve)
         assert (method.rate, method.start, method.feedback) == (1.0, "zero", "tied")
         found = asked(method, graph, single, x, target).factors
         assert found.keys() == wanted.keys()
@@ -183,8 +185,8 @@ def test_whole_steps_to_layer_one_are_backprop_to_the_bit(loss, layers, solve, s
 
 @pytest.mark.parametrize("solve", ["closed", "steps"])
 def test_of_the_published_start_whole_steps_leave_nothing(solve):
-    p = passed(Relaxation(), (6, 9, 8, 4), 12, 1)
-    found = changes(Relaxation(start="rates", solve=solve), p)
+    p = passed(ActivationRelaxation(), (6, 9, 8, 4), 12, 1)
+    found = changes(ActivationRelaxation(start="rates", solve=solve), p)
     for a, b in zip(found, changes(Backprop(), p), strict=True):
         # x0 - (x0 - e) rounds
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
@@ -193,8 +195,8 @@ def test_of_the_published_start_whole_steps_leave_nothing(solve):
 @pytest.mark.parametrize("sweep", SWEEPS)
 @pytest.mark.parametrize(("steps", "rate"), [(100, 0.1), (20, 0.1), (7, 0.3), (3, 0.005)])
 def test_from_zero_the_direction_is_that_of_backprop_and_steps_only_scale(steps, rate, sweep):
-    p = passed(Relaxation(), (8, 16, 12, 10, 4), 24, 2)
-    found = changes(Relaxation(steps=steps, rate=rate, sweep=sweep), p)
+    p = passed(ActivationRelaxation(), (8, 16, 12, 10, 4), 24, 2)
+    found = changes(ActivationRelaxation(steps=steps, rate=rate, sweep=sweep), p)
     held = weights_of(4, steps, rate, sweep)[1]
     for k, (a, b) in enumerate(zip(found, changes(Backprop(), p), strict=True), start=1):
         assert cosine(a, b) > 1 - 1e-9
@@ -206,7 +208,7 @@ def test_from_zero_the_direction_is_that_of_backprop_and_steps_only_scale(steps,
 
 def test_it_is_the_authors_recursion_in_their_units():
     """x_L = 2 (r_L - y), x_k(0) = r_k, and a change without the half that the loss here has: twice ours."""
-    method = Relaxation(steps=9, rate=0.1, start="rates", sweep="sequential")
+    method = ActivationRelaxation(steps=9, rate=0.1, start="rates", sweep="sequential")
     p = passed(method, (5, 7, 6, 3), 8, 4)
     slopes = [(r > 0).astype(float) for r in p.rates[1:-1]] + [np.ones_like(p.top)]
     x = [*(r.copy() for r in p.rates[1:-1]), 2 * (p.rates[-1] - p.target)]
@@ -219,7 +221,7 @@ def test_it_is_the_authors_recursion_in_their_units():
 
 def test_as_errors_shrink_the_residue_of_the_published_start_wins():
     """(1 - a)^T of r_k stays however small the error is; from zero nothing stays."""
-    method = Relaxation(steps=50, rate=0.1, start="rates", sweep="sequential")
+    method = ActivationRelaxation(steps=50, rate=0.1, start="rates", sweep="sequential")
     p = passed(method, (8, 16, 12, 4), 24, 3)
     out, rng = p.rates[-1], np.random.default_rng(0)
     away = rng.normal(size=out.shape)
@@ -240,7 +242,7 @@ def test_as_errors_shrink_the_residue_of_the_published_start_wins():
 
 def test_at_the_target_only_the_residue_is_left():
     """No error, no gradient; the published start teaches its rates all the same."""
-    method = Relaxation(steps=10, rate=0.1, start="rates", sweep="parallel")
+    method = ActivationRelaxation(steps=10, rate=0.1, start="rates", sweep="parallel")
     p = passed(method, (5, 7, 3), 8, 5)
     p = p._replace(target=p.rates[-1], top=np.zeros_like(p.top))
     x = relaxed(method, p)
@@ -252,7 +254,7 @@ def test_at_the_target_only_the_residue_is_left():
 
 
 def test_without_the_derivative_it_goes_from_the_relaxation_and_stays_in_the_change():
-    method = Relaxation(steps=30, rate=0.2, derivative=False)
+    method = ActivationRelaxation(steps=30, rate=0.2, derivative=False)
     p = passed(method, (6, 9, 8, 7, 4), 12, 6)
     for k, (change, x) in enumerate(zip(changes(method, p), stepped(method, p, 30), strict=True), start=1):
         slope = p.rates[k] > 0 if k < 4 else np.ones_like(p.top)
@@ -265,7 +267,7 @@ def test_without_the_derivative_it_goes_from_the_relaxation_and_stays_in_the_cha
 
 
 def test_learned_feedback_takes_the_change_of_the_weights_turned_round():
-    method = Relaxation(steps=30, rate=0.2, feedback="learned")
+    method = ActivationRelaxation(steps=30, rate=0.2, feedback="learned")
     p = passed(method, (6, 9, 8, 4), 12, 7)
     single = p.params.astype(np.float32)
     found = asked(method, p.graph, single, p.x.astype(np.float32), p.target.astype(np.float32)).factors
@@ -289,10 +291,10 @@ def test_learned_feedback_takes_the_change_of_the_weights_turned_round():
 def test_steps_in_which_nothing_reaches_layer_one_are_refused(hidden):
     layers = (4, *(5,) * hidden, 3)
     for steps in range(1, hidden + 2):
-        method = Relaxation(steps=steps, rate=0.5)
+        method = ActivationRelaxation(steps=steps, rate=0.5)
         p = passed(method, layers, 6, 8)
         assert relaxed(method, p)[0].any() == (steps >= hidden)
-        check_together(Relaxation(steps=steps, rate=0.5, sweep="sequential"), p.graph, Learning())
+        check_together(ActivationRelaxation(steps=steps, rate=0.5, sweep="sequential"), p.graph, Learning())
         if steps >= hidden:
             check_together(method, p.graph, Learning())
             continue

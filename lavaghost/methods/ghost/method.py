@@ -16,7 +16,7 @@ from lavaghost.engines.trial import Trial, TrialEngine
 from lavaghost.methods import footprint
 from lavaghost.methods.base import Batch, Changes, Factors, Method, Needs, OwnState
 from lavaghost.methods.carried import returned
-from lavaghost.methods.footprint import Footprint, Phase
+from lavaghost.methods.footprint import Footprint, Stretch
 from lavaghost.methods.ghost.mechanisms import with_ghosts
 from lavaghost.methods.ghost.plasticity import GhostSteps, pending
 from lavaghost.methods.ghost.residuals import loop_gain, residuals
@@ -181,7 +181,7 @@ class Ghost(Method):
         if self.local_rule.needs_prediction:
             kept = "what its ghosts did not predict of it"
         return Footprint(
-            (Phase("free", schedule.t_free_steps, PATHS), Phase("nudged", schedule.t_nudge_steps, PATHS)),
+            (Stretch("free", schedule.t_free_steps, PATHS), Stretch("nudged", schedule.t_nudge_steps, PATHS)),
             ("membrane", "rate of the free phase"),
             f"the rate before it, and behind it {kept}",
             signed=False,
