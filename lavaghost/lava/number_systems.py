@@ -8,6 +8,7 @@ import numpy as np
 from lavaghost.base.errors import SpecError
 from lavaghost.dynamics import Parameters
 from lavaghost.net.graph import Graph
+from lavaghost.net.parameters import shapes
 from lavaghost.numbers.arithmetic import Arithmetic, Array, Float
 from lavaghost.numbers.integers import Integers
 
@@ -49,6 +50,14 @@ def matrices(graph: Graph, numbers: AnyNumbers) -> tuple[Graph, AnyNumbers]:
     if isinstance(numbers, Integers):
         return dense, Integers(arrays, numbers.formats, numbers.widths)
     return dense, Parameters.from_named(dense, arrays)
+
+
+def forward_only(graph: Graph, numbers: AnyNumbers) -> tuple[Graph, AnyNumbers]:
+    """The network alone and its numbers, for what runs and does not learn: no membrane feels an error."""
+    arrays = {name: a for name, a in arrays_of(numbers).items() if name in shapes(graph.forward)}
+    if isinstance(numbers, Integers):
+        return graph.forward, Integers(arrays, numbers.formats._replace(feedback=()), numbers.widths)
+    return graph.forward, Parameters.from_named(graph.forward, arrays)
 
 
 def other_kinds(graph: Graph) -> dict[str, str]:

@@ -28,6 +28,7 @@ from lavaghost.base.spec import Spec
 from lavaghost.dynamics.errors import Sent
 from lavaghost.methods import footprint
 from lavaghost.methods.footprint import Footprint, Stretch
+from lavaghost.methods.learning import usual_eta
 from lavaghost.net.graph import Graph, feedforward
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters
@@ -197,6 +198,10 @@ class Method(Spec):
         A forward pass and the change unless it says otherwise.
         """
         return footprint.forward(graph) + footprint.learning(graph)
+
+    def usual_eta(self, depth: int) -> float:
+        """The step that goes with L = `depth` layers, for where none is named."""
+        return usual_eta(depth)
 
     def remedy(self, broken: Sequence[str]) -> str:
         """What to lower where its own steps before the first epoch left the finite numbers in the tensors `broken`.

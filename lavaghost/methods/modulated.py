@@ -270,6 +270,10 @@ class Modulated(Method):
             found += footprint.weights(graph, [up[k - 1] for k in trace.traced_layers(graph)])
         return found
 
+    def usual_eta(self, depth: int) -> float:
+        """See `Method`: that of the wrapped one."""
+        return self.method.usual_eta(depth)
+
     def remedy(self, broken: Sequence[str]) -> str:
         """See `Method`."""
         return self.method.remedy(broken)

@@ -17,7 +17,7 @@ from lavaghost.base.names import LavaModel
 from lavaghost.base.spec import HiddenSizes, S, Size, Spec, listed, parse
 from lavaghost.methods.by_name import METHODS, AnyMethod
 from lavaghost.methods.ghost.method import Ghost
-from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.methods.learning import Learning
 from lavaghost.methods.modulated import Modulated
 from lavaghost.model.model import Model
 from lavaghost.net.network import Network, Physics
@@ -114,7 +114,7 @@ def resolved(values: Mapping[str, Any], where: str = "") -> RunSpec:
     if "loss" not in run.network.model_fields_set and run.network.loss not in losses:
         run = run.model_copy(update={"network": run.network.model_copy(update={"loss": losses[0]})})
     if isinstance(run.learning, Learning) and "eta" not in run.learning.model_fields_set:
-        eta = usual_eta(len(run.hidden) + 1)
+        eta = run.method.usual_eta(len(run.hidden) + 1)
         run = run.model_copy(update={"learning": run.learning.model_copy(update={"eta": eta})})
     return run
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lavaghost.methods.base import Method
-from lavaghost.methods.learning import Learning, usual_eta
+from lavaghost.methods.learning import Learning
 from lavaghost.net.graph import Graph
 
 
@@ -47,7 +47,7 @@ def advice(
             f"feedback that was not cancelled went round with a gain of {gain:.2g} in layer {k}; lower method.lam "
             f"({graph.lam:g}) below {graph.lam / gain:.2g}"
         )
-    usual = usual_eta(graph.depth)
+    usual = method.usual_eta(graph.depth)
     target = min(usual, learning.eta / 2)
     said.append(f"lower learning.eta ({learning.eta:g}), for {graph.depth} layers to {target:.2g} or less")
     return ", and ".join(said)

@@ -40,8 +40,8 @@ SIZES = [(7, 5), (5, 7), (6, 6), (1, 4), (4, 1), (16, 9)]
 LAYERS = [(12, 10, 8, 6), (9, 9, 9, 9), (16, 8, 4, 2)]
 """Networks, of which the first that a kind can connect is tried."""
 BATCH = 16
-EXPLORING = BrainProp(epsilon=1.0, temperature=1000.0)
-"""Every class is chosen as often, so that few epochs show all of them."""
+EXPLORING = BrainProp(epsilon=0.3)
+"""A reward tells of one class, so that it takes more epochs, and gains less where weights are shared."""
 
 
 def between(name: str, n_pre: int, n_post: int) -> Products:
@@ -386,7 +386,7 @@ def test_a_network_of_it_learns(kind: str, method: Method, digits):
         epochs=16 if method is EXPLORING else 4,
         batch_size=20,
         seed=2,
-        eta=(0.02 if method is EXPLORING else 0.05) / shared / getattr(method, "scale", 1.0),
+        eta=(0.02 if method is EXPLORING and shared == 1 else 0.05) / shared / getattr(method, "scale", 1.0),
     )
     learner = FloatLearner(network, method, learning, digits)
     history = run(learner).history
@@ -394,8 +394,9 @@ def test_a_network_of_it_learns(kind: str, method: Method, digits):
     if isinstance(method, Frozen):
         return
     exact = type(method) is Backprop
+    few = exact or (learner.graph.tied and (method is not EXPLORING or shared == 1))
     # hidden layers of few or shared weights cannot come to agree with random feedback
-    assert history[-1]["accuracy"] > history[0]["accuracy"] + (0.2 if exact or learner.graph.tied else 0.05)
+    assert history[-1]["accuracy"] > history[0]["accuracy"] + (0.2 if few else 0.05)
     if exact or method == Ghost():
         assert min(min(row["cosines"]) for row in history) > 0.98
 

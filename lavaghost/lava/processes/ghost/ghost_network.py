@@ -15,7 +15,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
 from lavaghost.dynamics import State, Wiring, start_trial, wire
-from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, check_dense, matrices
+from lavaghost.lava.number_systems import AnyNumbers, arithmetic_of, check_dense, forward_only, matrices
 from lavaghost.lava.phases import Lessons, errors_come_down
 from lavaghost.lava.vectors import flat_size, record_size
 from lavaghost.net.graph import Graph
@@ -211,6 +211,8 @@ def ghost_network(
     """
     if course is not None:
         check_dense(graph)
+    elif graph.carries_errors:
+        graph, numbers = forward_only(graph, numbers)
     graph, numbers = matrices(graph, numbers)
     return class_of(graph, course)(
         graph=graph,
