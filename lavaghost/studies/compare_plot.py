@@ -37,7 +37,7 @@ def draw_comparison(made: Sequence[RunRow], comparison: CompareSpec, path: Path)
 def comparison_figure(made: Sequence[RunRow], comparison: CompareSpec) -> Figure:
     """The figure of the rows `made` (`compare_rows.rows`); runs that diverged end where they did."""
     datasets, looks = comparison.datasets, _looks(comparison)
-    figure = Figure(figsize=(6.4 * len(datasets) + 2.6, 14.0), layout="constrained")
+    figure = Figure(figsize=(max(8.0, 6.4 * len(datasets)), 15.0), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(PANELS), len(datasets), squeeze=False, sharex=False)
     for column, dataset in enumerate(datasets):
@@ -50,7 +50,7 @@ def comparison_figure(made: Sequence[RunRow], comparison: CompareSpec) -> Figure
         panels[0, column].set_title(f"{dataset}\n\n{PANELS[0][0]}")
     shown = [label for label in comparison.labels if any(row["label"] == label for row in made)]
     handles = [Line2D([], [], label=label, **looks[label]) for label in shown]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(comparison.title)
     return figure
 
