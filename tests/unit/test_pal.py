@@ -19,6 +19,7 @@ from lavaghost.net.kinds.dense import DenseProducts
 from lavaghost.net.network import Network
 from lavaghost.net.parameters import Parameters, initial_parameters
 from lavaghost.numbers.arithmetic import Array, Float
+from lavaghost.run.spec import resolved
 from lavaghost.training.float_learner import FloatLearner
 from lavaghost.training.loop import Trained, run
 from tests.networks import asked
@@ -267,3 +268,13 @@ def test_operations_are_those_of_its_products(monkeypatch, layers, circuit: Any)
     found = asked(method, graph, with_feedback(method, p), p.x, p.target).factors
     changed = sum(post.shape[1] * pre.shape[1] for post, pre, _ in found.values())
     assert method.operations(graph, Learning()) == sum(done) + changed
+
+
+@pytest.mark.parametrize(("hidden", "eta"), [((64,), 0.1), ((64, 32), 0.03), ((48, 32, 24), 0.01)])
+def test_its_usual_step_falls_with_depth_and_a_named_one_stands(hidden, eta):
+    """Errors grow by the scale of B in each layer; docs/methods.md tells what diverged."""
+    assert resolved({"hidden": hidden, "method": "pal"}).learning.eta == eta
+    wrapped = {"name": "modulated", "method": {"name": "pal"}}
+    assert resolved({"hidden": hidden, "method": wrapped}).learning.eta == eta
+    assert resolved({"hidden": hidden, "method": "pal", "learning": {"eta": 0.2}}).learning.eta == 0.2
+    assert resolved({"hidden": hidden, "method": "fa"}).learning.eta == 0.1
