@@ -90,10 +90,10 @@ class Pal(Method):
     def usual_eta(self, depth: int) -> float:
         """See `Method`: B_k grows with W_{k+1} and with how many units are active, and so do errors, layer upon layer.
 
-        Measured on digits, three seeds: 0.1 for L = 2, 0.03 for L = 3 and 0.01 for L = 4 learn, and twice as much
-        diverges for some seed.
+        Measured on digits, three seeds each: 0.1 for L = 2, 0.02 for L = 3 and 0.01 for L = 4 learn; 0.03 for L = 3 and
+        for L = 4 diverges for some seed.
         """
-        return float(f"{0.1 * 0.3 ** (depth - 2):.0g}") if depth > 1 else usual_eta(depth)
+        return float(f"{0.1 * 0.2 ** (depth - 2):.0g}") if depth > 1 else usual_eta(depth)
 
     @property
     def ghost(self) -> Ghost:
