@@ -43,7 +43,9 @@ FIELDS = (
     Field("--saturation", float, "network.saturation", "Upper bound of a relu rate."),
     Field("--loss", choice(names.Loss), "network.loss", "What the output is nudged towards."),
     Field("--plastic", _sizes, "network.plastic", "Layers that learn, such as 2,3; all unless given."),
-    Field("--method", str, "method.name", "ghost (default), a control (backprop, frozen), or one of your own."),
+    Field(
+        "--method", str, "method.name", "ghost (default), another one of docs/methods.md, or one of your own."
+    ),
     Field("--mechanism", choice(names.Mechanism), "method.mechanism", "How ghosts cancel the feedback."),
     Field("--rule", choice(names.RuleName), "method.rule", "Local learning rule."),
     Field("--feedback", choice(names.Feedback), "method.feedback", "Feedback weights."),
