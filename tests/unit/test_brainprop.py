@@ -116,8 +116,11 @@ def test_the_mean_of_many_draws_is_the_reference(feedback):
 
 
 def test_it_does_not_follow_the_gradient_of_the_loss():
-    """Of squared error, to every output alike: another direction, so it is no measure of this method."""
-    case = Case(BrainProp(epsilon=0.1), seed=2)
+    """Of squared error, to every output alike: another direction, so it is no measure of this method.
+
+    The less it explores, the fewer outputs learn: without exploration the chosen one alone.
+    """
+    case = Case(BrainProp(epsilon=0.0), seed=2)
     own = case.method.reference(case.graph, case.params, case.x, case.target)
     loss = backprop_gradient(case.graph, case.params, case.x, case.target)
     assert max(cosine(a, b) for a, b in zip(own, loss, strict=True)) < 0.95
