@@ -273,8 +273,12 @@ def test_operations_are_those_of_its_products(monkeypatch, layers, circuit: Any)
 @pytest.mark.parametrize(("hidden", "eta"), [((64,), 0.1), ((64, 32), 0.02), ((48, 32, 24), 0.004)])
 def test_its_usual_step_falls_with_depth_and_a_named_one_stands(hidden, eta):
     """Errors grow by the scale of B in each layer; docs/methods.md tells what diverged."""
-    assert resolved({"hidden": hidden, "method": "pal"}).learning.eta == eta
-    wrapped = {"name": "modulated", "method": {"name": "pal"}}
-    assert resolved({"hidden": hidden, "method": wrapped}).learning.eta == eta
-    assert resolved({"hidden": hidden, "method": "pal", "learning": {"eta": 0.2}}).learning.eta == 0.2
-    assert resolved({"hidden": hidden, "method": "fa"}).learning.eta == 0.1
+
+    def step(method, **learning):
+        found = resolved({"hidden": hidden, "method": method, "learning": learning}).learning
+        assert isinstance(found, Learning)
+        return found.eta
+
+    assert step("pal") == step({"name": "modulated", "method": {"name": "pal"}}) == eta
+    assert step("pal", eta=0.2) == 0.2
+    assert step("fa") == 0.1
