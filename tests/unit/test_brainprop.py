@@ -116,7 +116,7 @@ def test_the_mean_of_many_draws_is_the_reference(feedback):
 
 
 def test_it_follows_the_gradient_of_the_loss_only_as_far_as_it_explores():
-    """Even draws alone teach all outputs alike, which is squared error; the chosen output alone is another direction."""
+    """Even draws teach all outputs alike, as squared error does; the chosen output alone is another direction."""
     found = []
     for epsilon in (1.0, 0.5, 0.0):
         case = Case(BrainProp(epsilon=epsilon), seed=2)
