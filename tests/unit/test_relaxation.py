@@ -110,12 +110,15 @@ def test_the_sums_are_the_steps(data, seed):
     saturation = data.draw(st.sampled_from([None, 0.5]), "saturation")
     p = passed(method, tuple(layers), 3, seed, saturation=saturation)
     wanted, bound = stepped(method, p, steps), stepped(method, p, steps, without_signs=True)
+    # the last step is rounded as what it takes from is, which with a rate near 1 is far above what is left
+    before = stepped(method, p, steps - 1, without_signs=True)
     stepping = method.model_copy(update={"solve": "steps"})
     for dtype, loop, closed in ((np.float64, CLOSED, CLOSED), (np.float32, STEPS32, CLOSED32)):
         for solve, tolerance in ((stepping, loop), (method, closed)):
             for k, found in enumerate(relaxed(solve, p, dtype), start=1):
                 assert found.dtype == dtype
-                size = max(bound[k - 1].max(), np.finfo(np.float32).tiny)
+                sizes = (bound, before) if solve is stepping else (bound,)
+                size = max(np.finfo(np.float32).tiny, *(one[k - 1].max() for one in sizes))
                 assert np.abs(found - wanted[k - 1]).max() <= tolerance * size, (solve.solve, dtype, k)
 
 
