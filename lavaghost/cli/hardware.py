@@ -87,6 +87,8 @@ def map_command(
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise SpecError(f"{plot}: a picture is .png or .svg; name it {plot.stem or 'placement'}.png")
+    if phase == "learning" and messages == "counts":
+        raise SpecError("--messages counts goes with --phase inference; learning sends numbers, leave it out")
     if methods is not None:
         if phase != "learning" or plot is not None or keep:
             raise SpecError(
@@ -98,12 +100,10 @@ def map_command(
             methods,
             dataset,
             limit or SAMPLES,
-            Plan(weight_bits, cores, not no_split),
+            Plan(weight_bits, cores, not no_split, messages),
             apply,
             as_json,
         )
-    if phase == "learning" and messages == "counts":
-        raise SpecError("--messages counts goes with --phase inference; learning sends numbers, leave it out")
     hardware = load_chip(chip)
     manifest = _manifest(model)
     graph, activity = manifest.method.graph(manifest.network), None
@@ -150,10 +150,11 @@ def _methods(
     from lavaghost.hardware.catalogue import load_chip
     from lavaghost.hardware.side_by_side import side_by_side
 
-    network, hardware, activity = _manifest(model).network, load_chip(chip), None
+    manifest, hardware, activity = _manifest(model), load_chip(chip), None
+    network = manifest.network
     if dataset is not None:
         activity = _measured(model, dataset, "inference", limit)
-    found = side_by_side(network, _wanted(_manifest(model), names), hardware, plan, activity, apply)
+    found = side_by_side(network, _wanted(manifest, names), hardware, plan, activity, apply)
     rows = [one.as_json() for one in found]
     if as_json:
         emit({"hardware": hardware.name, "layers": list(network.layers), "methods": rows}, True, "")

@@ -84,10 +84,9 @@ def passed_up(
 
 def down(graph: Graph, params: Parameters, k: int, above: Array) -> Array:
     """B_k e `(batch, n_k)`, of `above` as long as what it comes from: W_{k+1}^T e where nothing else is fed back."""
-    if graph.back and not (link := graph.back[k - 1]).transposed:
-        out = np.empty((len(above), graph.layers[k]), above.dtype)
-        return graph.products(link).apply(params.feedback[k - 1], above, out)
     out = np.empty((len(above), graph.layers[k]), above.dtype)
+    if graph.back and not (link := graph.back[k - 1]).transposed:
+        return graph.products(link).apply(params.feedback[k - 1], above, out)
     return graph.up[k].apply_transposed(params.weights[k], above, out)
 
 

@@ -16,7 +16,7 @@ VERSION = 1
 MET = 0.01
 """A row meets the control where its mean accuracy is no more than this below that of the control."""
 PER_LAYER = ("cosines", "backprop_cosines", "step_norms", "residuals", "angles", "feedback_scales")
-"""RunFigures of a row of history that are lists, an entry for each layer, of which means are taken."""
+"""Figures of a row of history that are lists, an entry for each layer, of which means are taken."""
 RunFigures = dict[str, Any]
 
 
